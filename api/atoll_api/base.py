@@ -1,0 +1,141 @@
+"""The one base of every document Atoll reads or writes.
+
+Documents are frozen and strict at the edge: parsed once, then trusted. Field names are
+snake_case in Python and camelCase on the wire.
+"""
+
+import difflib
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+T = TypeVar("T")
+Items = Annotated[tuple[T, ...], Field(strict=False)]
+"""A frozen list: documents write it as a list, which strict parsing takes for no tuple."""
+
+
+class FrozenModel(BaseModel):
+    """Frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    @classmethod
+    def from_document(cls, document: object) -> Self:
+        """Parse a document with wire (camelCase) names only.
+
+        Raises:
+            pydantic.ValidationError: with every problem of the document, not only the first.
+        """
+        return cls.model_validate(document, by_alias=True, by_name=False)
+
+    def to_document(self) -> dict[str, Any]:
+        """The document in wire names, ready for JSON; fields without a value are left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class CelRule(FrozenModel):
+    """One `x-kubernetes-validations` entry on the node of the class that declares it."""
+
+    rule: str
+    message: str
+
+
+class TaggedUnion(FrozenModel):
+    """A union whose `type` names the one member field that may be set.
+
+    `members` maps each value of `type` to the field that carries its settings, or to None
+    for a variant without settings. The named member is filled with its defaults when absent;
+    any other member is a problem, reported beside the problems of its siblings.
+    """
+
+    members: ClassVar[dict[str, str | None]] = {}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _only_the_named_member(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, dict):
+            return handler(data)
+        named, misplaced = cls._split_members(data)
+        problems = [cls._misplaced(field, data) for field in misplaced]
+        try:
+            value = handler(named)
+        except ValidationError as error:
+            problems += [_as_init_details(line) for line in error.errors()]
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return value
+
+    @classmethod
+    def _split_members(cls, data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        default = cls.model_fields["type"].default
+        chosen = data.get("type", default if isinstance(default, str) else None)
+        if chosen not in cls.members:
+            return data, []  # the wrong `type` is the problem to report; its members are not
+        own = cls.members[chosen]
+        others = {field for field in cls.members.values() if field not in (None, own)}
+        misplaced = [key for key in data if _snake(cls, key) in others and data[key] is not None]
+        named = {key: value for key, value in data.items() if key not in misplaced}
+        if own is not None and not any(_snake(cls, key) == own for key in named):
+            named[to_camel(own)] = {}
+        return named, misplaced
+
+    @classmethod
+    def _misplaced(cls, field: str, data: dict[str, Any]) -> InitErrorDetails:
+        chosen = str(data.get("type", cls.model_fields["type"].default))
+        own = cls.members[chosen]
+        hint = f"only `{to_camel(own)}` may be set" if own else "it takes no settings"
+        kind = PydanticCustomError(
+            "union_member",
+            "not allowed beside type {chosen}: {hint}",
+            {"chosen": chosen, "hint": hint},
+        )
+        return InitErrorDetails(type=kind, loc=(field,), input=data[field])
+
+
+def closest(word: str, known: list[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    folded = {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return folded[matches[0]] if matches else None
+
+
+def _snake(model: type[FrozenModel], key: str) -> str:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return name
+    return key
+
+
+def _as_init_details(line: Any) -> InitErrorDetails:
+    """Rebuild one reported problem so that it can be raised again among others."""
+    context = line.get("ctx", {})
+    if line["type"] in _KNOWN_WITHOUT_REBUILD:
+        return InitErrorDetails(
+            type=line["type"], loc=line["loc"], input=line["input"], ctx=context
+        )
+    message = line["msg"].replace("{", "(").replace("}", ")")
+    kind = PydanticCustomError(line["type"], message, context or None)
+    return InitErrorDetails(type=kind, loc=line["loc"], input=line["input"])
+
+
+# Problems that `problems.py` explains from their type and context.
+_KNOWN_WITHOUT_REBUILD = frozenset({"missing", "extra_forbidden"})

@@ -1,0 +1,92 @@
+"""What a job says of itself; the same document from the laptop and from the cluster."""
+
+from typing import Literal
+
+from atoll_api.base import FrozenModel, Items
+
+JobState = Literal["Pending", "Running", "Evaluating", "Complete", "Failed"]
+"""For people; machines read the conditions."""
+
+StepState = Literal["Waiting", "Pending", "Running", "Succeeded", "Failed"]
+"""Waiting: its needs are not there. Pending: started, but not a word from it yet."""
+
+ConditionType = Literal["Accepted", "Running", "Degraded", "Complete", "Failed"]
+
+
+class Condition(FrozenModel):
+    """A metav1.Condition."""
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    last_transition_time: str
+    """RFC 3339, UTC, whole seconds."""
+
+
+class StepStatus(FrozenModel):
+    """One step: an island, or one of partition, router, baseline, evaluate."""
+
+    name: str
+    island: int | None = None
+    state: StepState
+    restarts: int = 0
+    step: int = 0
+    """Optimizer steps (or other units of work) done."""
+    steps: int = 0
+    """Units of work in all; 0 until the step has said so."""
+    loss: float | None = None
+    samples_per_second: float | None = None
+    message: str = ""
+    """Why it failed or what it waits for, with the last log line where there is one."""
+
+
+class Progress(FrozenModel):
+    """How far the whole job is."""
+
+    percent: int
+    eta_seconds: int | None = None
+
+
+class ArtifactStatus(FrozenModel):
+    """One bound artifact."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    parents: Items[str] = ()
+
+
+class Metric(FrozenModel):
+    """One headline number of the evaluation; the report has all of them."""
+
+    name: str
+    model: str
+    value: str
+    """A decimal string: Kubernetes advises against floats in an API."""
+
+
+class EvaluationStatus(FrozenModel):
+    """The headline numbers."""
+
+    metrics: Items[Metric] = ()
+
+
+class TrainingJobStatus(FrozenModel):
+    """The status of a TrainingJob."""
+
+    state: JobState = "Pending"
+    conditions: Items[Condition] = ()
+    islands: Items[StepStatus] = ()
+    """At most 100, the worst first; `islandsReady` counts all."""
+    islands_ready: str = ""
+    """Finished islands of all, as `3/4`."""
+    steps: Items[StepStatus] = ()
+    """The steps that are not islands, in the order of the pipeline."""
+    progress: Progress = Progress(percent=0)
+    artifacts: Items[ArtifactStatus] = ()
+    """At most 64, without checkpoints."""
+    evaluation: EvaluationStatus = EvaluationStatus()
+    hub: str | None = None
+    start_time: str | None = None
+    completion_time: str | None = None

@@ -1,0 +1,193 @@
+"""The one document a worker process starts from.
+
+A work order holds all that a process needs and nothing that it does not: no process reads the
+job, the environment or another's order. `parse` refuses an order of another schema version
+before it looks at anything else.
+"""
+
+import json
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from atoll_api import names
+from atoll_api.base import FrozenModel
+from atoll_api.spec.data import Data
+from atoll_api.spec.evaluation import Evaluation
+from atoll_api.spec.partition import Partition
+from atoll_api.spec.strategy import Combine, Router
+from atoll_api.spec.task import Task
+from atoll_api.spec.training import Training
+
+SCHEMA_VERSION: Final = 1
+
+OPTIMIZER_IMPLEMENTATION: Literal["fused"] = "fused"
+"""Fused, foreach and single-tensor AdamW each repeat themselves bit for bit, but differ from
+one another: the implementation is a part of the result."""
+
+
+class WorkOrderError(ValueError):
+    """A work order that this version cannot read."""
+
+
+class JobIdentity(FrozenModel):
+    """Which job a process works for."""
+
+    name: str
+    uid: str
+
+
+class Order(FrozenModel):
+    """What every work order says."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    job: JobIdentity
+    step: str
+    """Name of the step, as in `names`; also the name under which progress is reported."""
+
+
+class HubOrder(Order):
+    """Keep artifacts and progress."""
+
+    role: Literal["hub"] = "hub"
+    store: str
+    """Folder of the artifact store."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0 lets the system choose."""
+    ready_file: str
+    """Written, by rename, as `{"address": "HOST:PORT", "pid": N}` once the hub serves."""
+
+
+class WorkerOrder(Order):
+    """What every order of a process that uses the hub says."""
+
+    hub: str
+    """HOST:PORT."""
+    startup_seconds: int = 180
+    """How long to wait for the hub. Importing torch alone took 25 s on a loaded machine."""
+    seed: int
+    threads: int = Field(default=1, ge=1)
+
+
+class PartitionOrder(WorkerOrder):
+    """Divide the data; writes `assignment` and `assignment/<i>`."""
+
+    role: Literal["partition"] = "partition"
+    data: Data
+    partition: Partition
+    count: int
+    batch_size: int
+    """A part smaller than one batch is refused."""
+
+
+class TrainingOrder(WorkerOrder):
+    """What an island and the baseline have in common."""
+
+    task: Task
+    data: Data
+    training: Training
+    optimizer_implementation: Literal["fused", "foreach", "single"] = OPTIMIZER_IMPLEMENTATION
+
+
+class IslandOrder(TrainingOrder):
+    """Train one expert on its own part; reads `assignment/<i>`, writes `experts/<i>`."""
+
+    role: Literal["island"] = "island"
+    island: int = Field(ge=0)
+
+
+class BaselineOrder(TrainingOrder):
+    """Train one model on all data with the FLOPs of all experts and the router.
+
+    Batch: count x batchSizePerIsland. Steps: ceil(steps x (1 + routerFlops / expertsFlops)).
+    Reads `assignment`, writes `baseline`.
+    """
+
+    role: Literal["baseline"] = "baseline"
+    count: int
+    router: Router
+
+
+class RouterOrder(TrainingOrder):
+    """Train p(island | x_t, t); reads `assignment`, writes `router`.
+
+    `training` gives the checkpoint interval and the EMA; steps, batch and learning rate come
+    from `router`.
+    """
+
+    role: Literal["router"] = "router"
+    count: int
+    router: Router
+
+
+class EvaluateOrder(WorkerOrder):
+    """Score what is there; reads `experts/*`, `router`, `baseline`; writes `report`."""
+
+    role: Literal["evaluate"] = "evaluate"
+    task: Task
+    data: Data
+    training: Training
+    count: int
+    quorum: int
+    combine: Combine
+    evaluation: Evaluation
+    baseline: bool
+    report_folder: str
+    """Where `report.json` and `report.html` are written."""
+
+
+WorkOrder = Annotated[
+    HubOrder | PartitionOrder | IslandOrder | BaselineOrder | RouterOrder | EvaluateOrder,
+    Field(discriminator="role"),
+]
+Role = Literal["hub", "partition", "island", "baseline", "router", "evaluate"]
+
+_ADAPTER: TypeAdapter[WorkOrder] = TypeAdapter(WorkOrder)
+
+
+def parse(text: str | bytes) -> WorkOrder:
+    """Read a work order from JSON.
+
+    Raises:
+        WorkOrderError: for another schema version, or a document that is not a work order.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise WorkOrderError(f"the work order is not JSON: {error}") from error
+    version = document.get("schemaVersion") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise WorkOrderError(
+            f"the work order has schema version {version!r}, this worker reads {SCHEMA_VERSION}: "
+            "run the worker of the same Atoll release as the operator"
+        )
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise WorkOrderError(f"the work order is not valid at {path}: {first['msg']}") from error
+
+
+def dump(order: WorkOrder) -> str:
+    """Write a work order as JSON, byte for byte the same for equal orders."""
+    return json.dumps(order.to_document(), indent=2, sort_keys=True) + "\n"
+
+
+def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
+    """The refs that the step of this order binds; it is done when the first of them is."""
+    match order:
+        case PartitionOrder():
+            parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
+            return (names.ASSIGNMENT_REF, *parts)
+        case IslandOrder():
+            return (names.expert_ref(order.island),)
+        case BaselineOrder():
+            return (names.BASELINE_REF,)
+        case RouterOrder():
+            return (names.ROUTER_REF,)
+        case EvaluateOrder():
+            return (names.REPORT_REF,)
+        case HubOrder():
+            return ()

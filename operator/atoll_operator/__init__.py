@@ -1,0 +1,1 @@
+"""Turns a TrainingJob into running steps: one brain (`plan`), one shell, two runtimes."""

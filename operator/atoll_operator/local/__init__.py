@@ -1,0 +1,1 @@
+"""Runtime for one machine: steps as child processes."""

@@ -1,0 +1,164 @@
+"""What the brain looks at and what it says: frozen data.
+
+spec --pipeline--> Step*            what there is to do, and after what
+runtime --> Observed                the level of the world, never its events
+(spec, Observed, now) --> Plan      actions, and whether the job has ended
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from atoll_api.names import Ref, StepName
+from atoll_api.work_order import Role
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process to run until its ref is bound.
+
+    `needs` names the steps that must have succeeded. `needs_islands` says that the step starts
+    once every island has ended and at least that many have succeeded.
+    """
+
+    name: StepName
+    role: Role
+    writes: Ref
+    island: int | None = None
+    needs: tuple[StepName, ...] = ()
+    needs_islands: int = 0
+
+
+class ChildState(Enum):
+    """A child as its runtime reports it. The runtime retries; FAILED is after the last retry."""
+
+    STARTING = "Starting"
+    RUNNING = "Running"
+    RESTARTING = "Restarting"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+    """Ended because the plan, or the user, stopped it."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """The one child of a step. A step without an entry in `Observed.children` has none."""
+
+    state: ChildState
+    restarts: int = 0
+    exit_code: int | None = None
+    """Of the last attempt that ended."""
+    message: str = ""
+    """The last log line, where there is one."""
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """The last report of a step."""
+
+    done: int
+    total: int
+    loss: float | None = None
+    samples_per_second: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A bound ref."""
+
+    digest: str
+    size_bytes: int
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The hub's child, and whether it answered when it was last asked."""
+
+    child: Child | None = None
+    address: str | None = None
+    """HOST:PORT once it serves."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The level of the world at one moment."""
+
+    start_time: float
+    """When the job was first seen, in seconds since the epoch."""
+    hub: Hub = Hub()
+    children: Mapping[StepName, Child] = field(default_factory=dict)
+    bindings: Mapping[Ref, Binding] = field(default_factory=dict)
+    """What is bound, as last heard from the hub: a silent hub takes nothing back."""
+    progress: Mapping[StepName, StepProgress] = field(default_factory=dict)
+    stop_requested: bool = False
+    """The user asked to stop; the job can be resumed."""
+
+
+@dataclass(frozen=True)
+class StartHub:
+    """Start the hub."""
+
+
+@dataclass(frozen=True)
+class StopHub:
+    """Stop the hub: the job has ended."""
+
+
+@dataclass(frozen=True)
+class StartStep:
+    """Start the child of a step that has none."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
+class StopStep:
+    """Stop a child that must not go on."""
+
+    name: StepName
+    why: str
+
+
+@dataclass(frozen=True)
+class DropRefs:
+    """Unbind refs that nobody needs any more."""
+
+    refs: tuple[Ref, ...]
+    why: str
+
+
+Action = StartHub | StopHub | StartStep | StopStep | DropRefs
+
+
+@dataclass(frozen=True)
+class Ongoing:
+    """The job has not ended."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """The job has all it was asked for."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job cannot go on."""
+
+    reason: str
+    message: str
+
+
+Outcome = Ongoing | Complete | Failed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now. Planning twice on the same observation gives the same plan."""
+
+    actions: tuple[Action, ...]
+    outcome: Outcome

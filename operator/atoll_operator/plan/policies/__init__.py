@@ -1,0 +1,1 @@
+"""One policy a file; each returns a choice and a sentence why."""

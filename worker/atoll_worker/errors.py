@@ -1,0 +1,75 @@
+"""Every error of a worker, and its fate.
+
+WorkerError
+|- FinalError              the same input would fail again: exit 65, no retry
+|  |- BadDataError         data missing, of the wrong shape, too small
+|  |- BadTaskError         a custom task that cannot be loaded or breaks the protocol
+|  |- NotFiniteError       the loss became NaN or infinite
+|  |- ContractError        artifacts that do not belong together
+|  |- CorruptArtifactError bytes that do not have the digest they are named by
+|  `- RejectedError        the hub refused a request for what it was
+|- NoSpaceError            the disk is full or read-only: exit 74
+|- InUseError              a port or a store is taken: exit 73
+|- UnavailableError        a peer did not answer in time: exit 1, retried
+`- DisruptedError          told to stop, checkpoint saved: exit 83
+"""
+
+from atoll_api.exit_codes import ExitCode
+
+
+class WorkerError(Exception):
+    """An error whose message is for the user: one line, what is wrong and what to do."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+
+class FinalError(WorkerError):
+    """The same input would fail again."""
+
+    exit_code = ExitCode.FINAL
+
+
+class BadDataError(FinalError):
+    """The data are missing, of the wrong shape, or too few."""
+
+
+class BadTaskError(FinalError):
+    """A custom task cannot be loaded, or breaks the Task protocol."""
+
+
+class NotFiniteError(FinalError):
+    """The loss became NaN or infinite."""
+
+
+class ContractError(FinalError):
+    """Artifacts that do not belong together, such as experts of two noise paths."""
+
+
+class CorruptArtifactError(FinalError):
+    """Bytes that do not have the digest they are named by."""
+
+
+class RejectedError(FinalError):
+    """A peer refused a request for what it was."""
+
+
+class NoSpaceError(WorkerError):
+    """The disk is full or read-only."""
+
+    exit_code = ExitCode.NO_SPACE
+
+
+class InUseError(WorkerError):
+    """A port or a store belongs to another process."""
+
+    exit_code = ExitCode.IN_USE
+
+
+class UnavailableError(WorkerError):
+    """A peer did not answer in time; a retry may help."""
+
+
+class DisruptedError(WorkerError):
+    """The process was told to stop and has saved what it needs to resume."""
+
+    exit_code = ExitCode.DISRUPTED

@@ -1,0 +1,124 @@
+"""What a role may do to the world outside its own memory.
+
+Roles are functions `run(order, context)`. The real context speaks gRPC to the hub
+(`exchange.client`); the one in memory (`exchange.memory`) passes the same suite in `tests/ports`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from atoll_api.names import Ref
+from pydantic import JsonValue
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Named tensors and what is said about them.
+
+    Equal artifacts have equal digests, so `metadata` holds no time, host or restart count.
+    """
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    parents: tuple[str, ...] = ()
+    """Digests of the artifacts that this one was made from."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a ref is bound to."""
+
+    ref: Ref
+    digest: str
+    """Of the manifest: `blake3:<64 hex digits>`."""
+    size_bytes: int
+    parents: tuple[str, ...] = ()
+
+
+class Artifacts(Protocol):
+    """The artifact store of the job, seen from one process. Safe to use from several threads.
+
+    Every call retries what a retry may mend, with backoff, and then raises
+    `errors.UnavailableError`; what the hub refuses raises `errors.RejectedError`.
+    """
+
+    def publish(self, ref: Ref, artifact: Artifact) -> Binding:
+        """Upload what the hub lacks and bind the ref, durably.
+
+        A ref that is bound already stays bound: the binding returned is the one that stands,
+        and a caller who sees another digest goes on from that artifact.
+        """
+        ...
+
+    def fetch(self, ref: Ref) -> Artifact:
+        """Download the artifact of a bound ref, each blob checked against its digest.
+
+        Raises:
+            errors.RejectedError: nothing is bound to the ref.
+            errors.CorruptArtifactError: the bytes do not have the digest they are named by.
+        """
+        ...
+
+    def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:
+        """The refs bound now whose name begins with `prefix`."""
+        ...
+
+    def drop(self, refs: Sequence[Ref]) -> None:
+        """Unbind refs; those that are not bound are passed over."""
+        ...
+
+
+@dataclass(frozen=True)
+class WireBytes:
+    """Bytes that the kernel counted on the sockets of a process, by kind of peer."""
+
+    peer: str
+    """`hub`, `island` or `other`."""
+    sent_bytes: int
+    received_bytes: int
+
+
+@dataclass(frozen=True)
+class ProgressReport:
+    """How far one step is; units are optimizer steps where there are any."""
+
+    done: int
+    total: int
+    loss: float | None = None
+    samples_per_second: float | None = None
+    message: str = ""
+    training_wire: tuple[WireBytes, ...] = ()
+
+
+class Progress(Protocol):
+    """Where a process says how far it is, and hears how far the others are."""
+
+    def report(self, report: ProgressReport) -> None:
+        """Say how far this step is; returns at once.
+
+        A report may be lost; the last one of a process that ends well is not.
+        """
+        ...
+
+    def snapshot(self) -> Mapping[str, ProgressReport]:
+        """The last report of each step, by name."""
+        ...
+
+
+class Stop(Protocol):
+    """Whether this process was told to stop (SIGTERM)."""
+
+    def requested(self) -> bool:
+        """True from the moment of the signal; cheap enough for every training step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """The world of one role."""
+
+    artifacts: Artifacts
+    progress: Progress
+    stop: Stop

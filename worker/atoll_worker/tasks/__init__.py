@@ -1,0 +1,1 @@
+"""What islands train: the Task protocol and the tasks that come with Atoll."""
