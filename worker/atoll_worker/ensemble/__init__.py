@@ -1,0 +1,1 @@
+"""Many experts, one answer: routing weights, mixtures and samplers. Pure tensor functions."""
