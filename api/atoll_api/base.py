@@ -5,22 +5,33 @@ snake_case in Python and camelCase on the wire.
 """
 
 import difflib
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Field(strict=False)]
 """A frozen list: documents write it as a list, which strict parsing takes for no tuple."""
+
+
+@dataclass(frozen=True)
+class CelRule:
+    """One `x-kubernetes-validations` entry on the node of the class that declares it."""
+
+    rule: str
+    message: str
 
 
 class FrozenModel(BaseModel):
@@ -38,6 +49,25 @@ class FrozenModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    cel_rules: ClassVar[tuple["CelRule", ...]] = ()
+    """What the API server checks on this node, beyond the schema."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The schema with this node's CEL rules."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        if rules := cls._all_cel_rules():
+            schema["x-kubernetes-validations"] = [
+                {"rule": rule.rule, "message": rule.message} for rule in rules
+            ]
+        return schema
+
+    @classmethod
+    def _all_cel_rules(cls) -> tuple["CelRule", ...]:
+        return cls.cel_rules
+
     @classmethod
     def from_document(cls, document: object) -> Self:
         """Parse a document with wire (camelCase) names only.
@@ -52,13 +82,6 @@ class FrozenModel(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class CelRule(FrozenModel):
-    """One `x-kubernetes-validations` entry on the node of the class that declares it."""
-
-    rule: str
-    message: str
-
-
 class TaggedUnion(FrozenModel):
     """A union whose `type` names the one member field that may be set.
 
@@ -68,6 +91,26 @@ class TaggedUnion(FrozenModel):
     """
 
     members: ClassVar[dict[str, str | None]] = {}
+
+    @classmethod
+    def _all_cel_rules(cls) -> tuple[CelRule, ...]:
+        fields = sorted({field for field in cls.members.values() if field})
+        return tuple(map(cls._member_rule, fields)) + cls.cel_rules
+
+    @classmethod
+    def _member_rule(cls, field: str) -> CelRule:
+        owner = next(value for value, member in cls.members.items() if member == field)
+        default = cls.model_fields["type"].default
+        chosen = f"self.type == '{owner}'"
+        if owner == default:  # the type may be left out
+            chosen = f"!has(self.type) || {chosen}"
+        elif isinstance(default, str):
+            chosen = f"has(self.type) && {chosen}"
+        name = to_camel(field)
+        return CelRule(
+            rule=f"!has(self.{name}) || ({chosen})",
+            message=f"{name} may be set only with type {owner}",
+        )
 
     @model_validator(mode="wrap")
     @classmethod

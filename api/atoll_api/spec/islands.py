@@ -1,13 +1,21 @@
 """How many islands, and what happens when some are lost: `spec.islands`."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from atoll_api.base import FrozenModel
+from atoll_api.base import CelRule, FrozenModel
 
 
 class Islands(FrozenModel):
     """The compute islands; each trains alone."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "!has(self.quorum) || self.quorum <= self.count",
+            "quorum may not exceed count",
+        ),
+    )
     count: int = Field(ge=1, le=1000)
     """Islands, and so experts."""
     quorum: int | None = Field(default=None, ge=1, le=1000)

@@ -1,0 +1,220 @@
+"""A YAML's problems, all of them at once: path, value, accepted values, and a hint.
+
+`parse_job` is the only door through which a user's document enters.
+"""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from atoll_api import names, rules
+from atoll_api.base import closest
+from atoll_api.spec import TrainingJob
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of one field."""
+
+    path: str
+    """As a user would write it: `spec.islands.count`, `spec.evaluation.strategies[1]`."""
+    message: str
+    """What is wrong, with the value and the accepted ones."""
+    hint: str = ""
+    """What was probably meant, or what to do."""
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class InvalidJobError(ValueError):
+    """A document that is no valid TrainingJob."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+def parse_job(document: object) -> TrainingJob:
+    """Parse and check a TrainingJob.
+
+    Raises:
+        InvalidJobError: with every problem found. Rules across fields are checked on what
+            remains when the broken fields are left out.
+    """
+    try:
+        job = TrainingJob.from_document(document)
+    except ValidationError as error:
+        lines = error.errors(include_url=False)
+        problems = [_explain(line) for line in lines]
+        rest = _parse_without(document, lines)
+        if rest is not None:
+            broken = {problem.path for problem in problems}
+            problems += [p for p in _rule_problems(rest) if p.path not in broken]
+        raise InvalidJobError(problems) from error
+    if problems := _rule_problems(job):
+        raise InvalidJobError(problems)
+    return job
+
+
+def warnings(job: TrainingJob) -> list[Problem]:
+    """What is allowed and probably not wanted."""
+    return [_as_problem(finding) for finding in rules.warnings(job.spec)]
+
+
+def _rule_problems(job: TrainingJob) -> list[Problem]:
+    return [_as_problem(finding) for finding in rules.violations(job.spec)]
+
+
+def _as_problem(finding: rules.Finding) -> Problem:
+    return Problem(path=f"spec.{finding.field}", message=finding.message, hint=finding.hint)
+
+
+def _parse_without(document: object, lines: Sequence[Mapping[str, Any]]) -> TrainingJob | None:
+    """The job with the broken fields left to their defaults; None where that is not enough."""
+    rest = copy.deepcopy(document)
+    for line in lines:
+        _mend(rest, line)
+    try:
+        return TrainingJob.from_document(rest)
+    except ValidationError:
+        return None
+
+
+def _mend(node: Any, line: Mapping[str, Any]) -> None:
+    """Take a field out, or say the first accepted word; a broken item takes its list along."""
+    location: Location = line["loc"]
+    in_list = bool(location) and isinstance(location[-1], int)
+    while location and isinstance(location[-1], int):
+        location = location[:-1]
+    for part in location[:-1]:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if not isinstance(node, dict) or not location:
+        return
+    if line["type"] == "literal_error" and not in_list:
+        node[location[-1]] = _accepted(line)[0]
+    else:
+        node.pop(location[-1], None)
+
+
+def _accepted(line: Mapping[str, Any]) -> list[str]:
+    """The words of a literal, out of pydantic's sentence of them: `'A', 'B' or 'C'`."""
+    words: str = line["ctx"]["expected"]
+    return [word.strip(" '") for word in words.replace(" or ", ", ").split(",")]
+
+
+def _explain(line: Mapping[str, Any]) -> Problem:
+    """One pydantic error as a problem a user can act on."""
+    location: Location = line["loc"]
+    path = _path(location)
+    value = line.get("input")
+    if line["type"] == "extra_forbidden":
+        return _unknown_key(location)
+    if line["type"] == "missing":
+        return Problem(path, "is required", _missing_hint(location))
+    if line["type"] == "literal_error":
+        accepted = _accepted(line)
+        return Problem(
+            path,
+            f"{_show(value)} is not accepted; accepted: {', '.join(accepted)}",
+            _meant(value, accepted),
+        )
+    if line["type"] == "union_member":
+        return Problem(path, line["msg"])
+    if line["type"] == "string_pattern_mismatch":
+        return Problem(
+            path,
+            f"{_show(value)} is not accepted",
+            _PATTERN_HINTS.get(path, f"must match {line['ctx']['pattern']}"),
+        )
+    message = line["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if line["type"] in ("model_type", "dict_type"):
+        message = "should be a mapping"
+    return Problem(path, f"{_show(value)}: {message}", _TYPE_HINTS.get(line["type"], ""))
+
+
+_PATTERN_HINTS = {
+    "metadata.name": "lower-case letters, digits and '-', beginning with a letter",
+    "spec.data.source": "say builtin://digits, or file:// and the path of a folder of images, an .npz or a .safetensors file",
+    "spec.task.custom.entrypoint": "say package.module:ClassName",
+}
+_TYPE_HINTS = {
+    "int_type": "a whole number, without quotes or a decimal point",
+    "float_type": "a number, without quotes",
+    "bool_type": "true or false, without quotes",
+    "string_type": "text; quote it if it looks like a number",
+    "model_type": "lines of `key: value`, indented below it",
+    "dict_type": "lines of `key: value`, indented below it",
+    "tuple_type": "a list",
+}
+
+
+def _unknown_key(location: Location) -> Problem:
+    known = known_keys(location[:-1])
+    guess = closest(str(location[-1]), known)
+    hint = f"did you mean {guess}?" if guess else ""
+    accepted = ", ".join(known) or "nothing"
+    return Problem(_path(location), f"unknown key; accepted here: {accepted}", hint)
+
+
+def _missing_hint(location: Location) -> str:
+    if location == ("apiVersion",):
+        return f"say {names.API_VERSION}"
+    if location == ("kind",):
+        return f"say {names.KIND}"
+    return ""
+
+
+def _meant(value: object, accepted: list[str]) -> str:
+    guess = closest(str(value), accepted)
+    return f"did you mean {guess}?" if guess else ""
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _path(location: Location) -> str:
+    path = ""
+    for part in location:
+        plain = isinstance(part, str) and _PLAIN_KEY.fullmatch(part)
+        path += f".{part}" if plain else f"[{part!r}]"
+    return path.lstrip(".") or "the document"
+
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_./-]+")
+
+
+def known_keys(location: Location) -> list[str]:
+    """The wire names of the fields of the model at a location of a TrainingJob."""
+    model = _model_at(TrainingJob, location)
+    if model is None:
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
+    for part in location:
+        if model is None:
+            return None
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        field = fields.get(str(part))
+        model = _model_in(field.annotation) if field else None
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model in `Model` or `Model | None`."""
+    candidates = (annotation, *get_args(annotation))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

@@ -1,0 +1,132 @@
+"""Rules that join fields: combinations that cannot work, and those that rarely do.
+
+A rule that the API server can check as well is CEL on the type it speaks of (`cel_rules`);
+what stands here needs fields that lie apart.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from atoll_api.base import closest
+from atoll_api.spec.job import TrainingJobSpec
+
+BUILTIN_DATASETS = ("digits",)
+"""Datasets that come with Atoll; a house test holds it against the worker's registry."""
+
+SMALL_BATCH = 32
+"""Experts train poorly below it (McAllister et al., section 4.3: 16 experts)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule's complaint about one field."""
+
+    field: str
+    message: str
+    hint: str
+
+
+def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
+    """Combinations that cannot work."""
+    yield from _quorum(spec)
+    yield from _known_source(spec)
+    yield from _image_size(spec)
+    yield from _fine_clusters(spec)
+    yield from _top_k(spec)
+    yield from _transformer_heads(spec)
+    yield from _repeated_strategies(spec)
+
+
+def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
+    """Combinations that work and are probably not wanted."""
+    batch_size = spec.training.batch_size_per_island
+    if batch_size < SMALL_BATCH:
+        yield Finding(
+            "training.batchSizePerIsland",
+            f"{batch_size} is small: experts train poorly below {SMALL_BATCH}",
+            "use fewer islands or a larger batch",
+        )
+    if _collapses(spec):
+        yield Finding(
+            "strategy.expertEnsemble.combine",
+            "TopK with k = 1 and a router that is not told the class collapses the samples",
+            "use Full, Threshold or Sticky, or conditioning: Class",
+        )
+
+
+def _quorum(spec: TrainingJobSpec) -> Iterator[Finding]:
+    islands = spec.islands
+    if islands.required > islands.count:
+        yield Finding(
+            "islands.quorum",
+            f"{islands.required} islands must finish, but there are {islands.count}",
+            f"say {islands.count} or less",
+        )
+
+
+def _known_source(spec: TrainingJobSpec) -> Iterator[Finding]:
+    name = spec.data.source.removeprefix("builtin://")
+    if name != spec.data.source and name not in BUILTIN_DATASETS:
+        guess = closest(name, list(BUILTIN_DATASETS))
+        accepted = ", ".join(f"builtin://{known}" for known in BUILTIN_DATASETS)
+        yield Finding(
+            "data.source",
+            f"no dataset {name!r} comes with Atoll; there are: {accepted}",
+            f"did you mean builtin://{guess}?" if guess else "say file:// for your own",
+        )
+
+
+def _image_size(spec: TrainingJobSpec) -> Iterator[Finding]:
+    if spec.data.image_size is not None and spec.data.source.startswith("builtin://"):
+        yield Finding(
+            "data.imageSize",
+            "is only for folders of images",
+            "leave it out",
+        )
+
+
+def _fine_clusters(spec: TrainingJobSpec) -> Iterator[Finding]:
+    clusters = spec.partition.feature_clusters
+    if clusters is not None and clusters.fine_clusters < spec.islands.count:
+        yield Finding(
+            "partition.featureClusters.fineClusters",
+            f"{clusters.fine_clusters} fine clusters cannot make {spec.islands.count} parts",
+            "say 16 times the islands or more",
+        )
+
+
+def _top_k(spec: TrainingJobSpec) -> Iterator[Finding]:
+    ensemble = spec.strategy.expert_ensemble
+    top_k = ensemble.combine.top_k if ensemble else None
+    if top_k is not None and top_k.k > spec.islands.count:
+        yield Finding(
+            "strategy.expertEnsemble.combine.topK.k",
+            f"{top_k.k} experts are more than the {spec.islands.count} islands",
+            f"say {spec.islands.count} or less, or type: Full",
+        )
+
+
+def _transformer_heads(spec: TrainingJobSpec) -> Iterator[Finding]:
+    dit = spec.task.diffusion.architecture.dit if spec.task.diffusion else None
+    if dit is not None and dit.width % (4 * dit.heads):
+        yield Finding(
+            "task.diffusion.architecture.dit.width",
+            f"{dit.width} is not a multiple of 4 x {dit.heads} heads",
+            f"say {max(1, dit.width // (4 * dit.heads)) * 4 * dit.heads}",
+        )
+
+
+def _repeated_strategies(spec: TrainingJobSpec) -> Iterator[Finding]:
+    strategies = spec.evaluation.strategies
+    repeated = sorted({name for name in strategies if strategies.count(name) > 1})
+    if repeated:
+        yield Finding(
+            "evaluation.strategies", f"{', '.join(repeated)} stands twice", "name each once"
+        )
+
+
+def _collapses(spec: TrainingJobSpec) -> bool:
+    ensemble, diffusion = spec.strategy.expert_ensemble, spec.task.diffusion
+    top_k = ensemble.combine.top_k if ensemble else None
+    unconditional = diffusion is not None and diffusion.conditioning == "None"
+    return top_k is not None and top_k.k == 1 and spec.islands.count > 1 and unconditional

@@ -1,0 +1,86 @@
+"""YAML in and out. Read as YAML 1.2, as people mean it: `1e-3` is a number, `no` is a word."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from atoll_api.problems import InvalidJobError, Problem, parse_job
+from atoll_api.spec import TrainingJob
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from atoll_cli.errors import CliError, ExitCode
+
+_MAX_BYTES = 4 * 2**20
+
+
+def read_job(path: Path) -> TrainingJob:
+    """Read, parse and check a job; a relative `file://` source becomes absolute.
+
+    Raises:
+        CliError: the file cannot be read, or is not one YAML document.
+        atoll_api.problems.InvalidJobError: with every problem of the job.
+    """
+    document = _load(path, _read(path))
+    _make_source_absolute(document, path.resolve().parent)
+    return parse_job(document)
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CliError(f"{path}: larger than {_MAX_BYTES} bytes: not a job", ExitCode.INVALID)
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        hint = "give the path of a TrainingJob's YAML, such as examples/digits.yaml"
+        raise CliError(f"{path}: no such file; {hint}", ExitCode.INVALID) from None
+    except UnicodeDecodeError:
+        raise CliError(f"{path}: not a text file in UTF-8", ExitCode.INVALID) from None
+    except OSError as error:
+        raise CliError(f"{path}: cannot be read: {error.strerror}", ExitCode.INVALID) from None
+
+
+def _load(path: Path, text: str) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = False
+    try:
+        documents = list(yaml.load_all(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
+        raise CliError(f"{path}: {where}: {error.problem}", ExitCode.INVALID) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise CliError(f"{path}: not YAML: {reason}", ExitCode.INVALID) from None
+    if len(documents) != 1:
+        problem = Problem("the document", f"the file holds {len(documents)} documents, not one")
+        raise InvalidJobError([problem])
+    return documents[0]
+
+
+def _make_source_absolute(document: Any, folder: Path) -> None:
+    """A job's file and its data travel together: the path is taken from the file, not the shell."""
+    try:
+        data = document["spec"]["data"]
+        source = data["source"]
+    except (KeyError, TypeError):
+        return
+    scheme = "file://"
+    if isinstance(source, str) and source.startswith(scheme) and len(source) > len(scheme):
+        data["source"] = scheme + str(folder / source.removeprefix(scheme))
+
+
+def to_yaml(document: dict[str, Any]) -> str:
+    """A document as YAML that YAML 1.1 and 1.2 readers understand alike."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    yaml.version = (
+        1,
+        1,
+    )  # quotes words such as no and on, which Kubernetes' reader takes for false
+    stream = io.StringIO()
+    # Through JSON: no YAML tags, aliases or Python types.
+    yaml.dump(json.loads(json.dumps(document)), stream)
+    return stream.getvalue().removeprefix("%YAML 1.1\n---\n")

@@ -1,0 +1,133 @@
+"""Every problem of a document, each with its path and what to do."""
+
+from typing import Any
+
+import pytest
+from atoll_api.problems import InvalidJobError, parse_job, warnings
+from builders import job_document, make_job
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def problems_of(document: object) -> list[str]:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(document)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_job_gets_every_default() -> None:
+    job = make_job()
+    assert job.spec.task.diffusion is not None
+    assert job.spec.task.diffusion.architecture.mlp is not None
+    assert job.spec.task.diffusion.architecture.mlp.width == 64
+    assert job.spec.islands.required == 4
+    assert parse_job(job.to_document()) == job
+
+
+def test_all_problems_come_at_once() -> None:
+    document = job_document(
+        **{
+            "islands.quorum": 5,
+            "training.stepz": 10,
+            "task.diffusion": {"path": "linear", "architecture": {"type": "MLP", "dit": {}}},
+            "evaluation.strategies": ["Full", "Topk"],
+        }
+    )
+    document["kind"] = "TrainJob"
+    found = problems_of(document)
+    assert len(found) == 6
+    expected = {
+        "kind: 'TrainJob' is not accepted; accepted: TrainingJob (did you mean TrainingJob?)",
+        "spec.task.diffusion.architecture.dit: not allowed beside type MLP: only `mlp` may be set",
+        (
+            "spec.task.diffusion.path: 'linear' is not accepted; accepted: Linear, Cosine "
+            "(did you mean Linear?)"
+        ),
+        "spec.islands.quorum: 5 islands must finish, but there are 4 (say 4 or less)",
+    }
+    assert expected < set(found)
+    assert any(line.startswith("spec.training.stepz: unknown key;") for line in found)
+    assert any("did you mean steps?" in line for line in found)
+    assert any("did you mean TopK?" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("islands.count", "4", "spec.islands.count: '4': should be a valid integer"),
+        ("islands.count", 0, "spec.islands.count: 0: should be greater than or equal to 1"),
+        ("islands.count", True, "spec.islands.count: True: should be a valid integer"),
+        ("islands", None, "spec.islands: None: should be a mapping"),
+        ("data.source", "s3://bucket/x", "spec.data.source: 's3://bucket/x' is not accepted"),
+        ("data.source", "builtin://digit", "did you mean builtin://digits?"),
+        ("data.holdout", 1.0, "spec.data.holdout: 1.0: should be less than 1"),
+        ("data.imageSize", 8, "spec.data.imageSize: is only for folders of images"),
+        ("training.batchSizePerIsland", 8, "should be greater than or equal to 16"),
+        ("training.optimizer.learningRate", float("nan"), "should be a finite number"),
+        ("training.optimizer.learningRate", "1e-3", "should be a valid number"),
+        ("partition.featureClusters.fineClusters", 2, "2 fine clusters cannot make 4 parts"),
+        ("partition", {"type": "Random", "featureClusters": {}}, "it takes no settings"),
+        ("partition", {"type": "TextClusters"}, "accepted: FeatureClusters, Random, ByClass"),
+        ("strategy.type", "IterativeMerge", "accepted: ExpertEnsemble"),
+        ("task", {"type": "Custom"}, "spec.task.custom.entrypoint: is required"),
+        ("task", {"type": "Custom", "custom": {"entrypoint": "x"}}, "say package.module:ClassName"),
+        ("evaluation.strategies", [], "should have at least 1 item"),
+        ("evaluation.strategies", ["Full", "Full"], "Full stands twice"),
+        ("evaluation.strategies", "Full", "spec.evaluation.strategies: 'Full'"),
+        (
+            "strategy.expertEnsemble.combine",
+            {"type": "TopK", "topK": {"k": 9}},
+            "9 experts are more than the 4 islands",
+        ),
+        (
+            "task.diffusion.architecture",
+            {"type": "DiT", "dit": {"width": 50, "heads": 4}},
+            "50 is not a multiple of 4 x 4 heads (say 48)",
+        ),
+    ],
+)
+def test_one_problem(field: str, value: object, expected: str) -> None:
+    assert expected in "\n".join(problems_of(job_document(**{field: value})))
+
+
+@pytest.mark.parametrize("document", [None, [], "text", 3, {}, {"spec": []}, {"spec": {"a": {}}}])
+def test_no_document_is_an_accident(document: object) -> None:
+    assert problems_of(document)
+
+
+@pytest.mark.parametrize("name", ["Digits", "1st", "a" * 41, "", "a_b", "a-"])
+def test_names_a_service_could_not_have(name: str) -> None:
+    document = job_document()
+    document["metadata"]["name"] = name
+    assert problems_of(document)[0].startswith("metadata.name: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("training.batchSizePerIsland", 16, "experts train poorly below 32"),
+        ("strategy.expertEnsemble.combine.type", "TopK", "collapses the samples"),
+    ],
+)
+def test_warnings(field: str, value: Any, expected: str) -> None:
+    assert not warnings(make_job())
+    (warning,) = warnings(make_job(**{field: value}))
+    assert expected in str(warning)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner)
+)
+
+
+@given(
+    st.sampled_from(["task", "data", "islands", "training", "strategy", "evaluation.strategies"]),
+    documents,
+)
+def test_nonsense_is_a_problem_never_a_crash(field: str, nonsense: object) -> None:
+    try:
+        parse_job(job_document(**{field: nonsense}))
+    except InvalidJobError as error:
+        assert error.problems
+        assert all("\n" not in problem.path for problem in error.problems)

@@ -1,0 +1,48 @@
+"""Work orders survive the trip, and those of another release are refused."""
+
+import json
+
+import pytest
+from atoll_api import work_order
+from atoll_api.spec.data import Data
+from atoll_api.spec.partition import Partition
+from atoll_api.work_order import JobIdentity, PartitionOrder, WorkOrderError
+
+ORDER = PartitionOrder(
+    job=JobIdentity(name="digits", uid="u"),
+    step="partition",
+    hub="127.0.0.1:1",
+    seed=0,
+    data=Data(source="builtin://digits"),
+    partition=Partition(type="Random"),
+    count=4,
+    batch_size=64,
+)
+
+
+def test_round_trip_is_exact_and_stable() -> None:
+    text = work_order.dump(ORDER)
+    assert work_order.parse(text) == ORDER
+    assert work_order.dump(work_order.parse(text)) == text
+
+
+def test_refs_written_end_with_the_parts() -> None:
+    refs = work_order.refs_written(ORDER)
+    assert refs[0] == "assignment"
+    assert refs[1:] == tuple(f"assignment/{i}" for i in range(4))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "schema version None"),
+        ('{"schemaVersion": 2}', "schema version 2, this worker reads 1: run the worker"),
+        ('{"schemaVersion": 1, "role": "cook"}', "not valid"),
+        (json.dumps(ORDER.to_document() | {"count": "4"}), "not valid at partition.count"),
+        (json.dumps(ORDER.to_document() | {"extra": 1}), "not valid at partition.extra"),
+    ],
+)
+def test_refusals_say_what_to_do(text: str, expected: str) -> None:
+    with pytest.raises(WorkOrderError, match=expected):
+        work_order.parse(text)
