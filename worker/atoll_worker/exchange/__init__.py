@@ -1,0 +1,1 @@
+"""Artifacts between processes: named by digest, bound to refs, moved over gRPC."""

@@ -1,0 +1,99 @@
+"""The world of a role in memory: small, typed, and held to the suite of the real one.
+
+For tests, and for running a role without a hub.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from atoll_api.names import Ref
+
+from atoll_worker.errors import RejectedError
+from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange.encoding import Decoder, check_ref, encode
+from atoll_worker.ports import Artifact, Binding, ProgressReport
+
+
+class MemoryArtifacts:
+    """An artifact store in memory; digests are those of the real one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blobs: dict[str, bytes] = {}
+        self._manifests: dict[str, bytes] = {}
+        self._bindings: dict[Ref, Binding] = {}
+
+    def publish(self, ref: Ref, artifact: Artifact) -> Binding:
+        """See `ports.Artifacts.publish`."""
+        check_ref(ref)
+        encoded = encode(artifact)
+        manifest = encoded.manifest
+        binding = Binding(ref, manifest.digest, manifest.size_bytes, manifest.parents)
+        with self._lock:
+            if ref in self._bindings:
+                return self._bindings[ref]
+            self._blobs.update((digest, bytes(blob)) for digest, blob in encoded.blobs.items())
+            self._manifests[manifest.digest] = manifest.to_bytes()
+            self._bindings[ref] = binding
+        return binding
+
+    def fetch(self, ref: Ref) -> Artifact:
+        """See `ports.Artifacts.fetch`."""
+        check_ref(ref)
+        with self._lock:
+            if ref not in self._bindings:
+                raise RejectedError(f"nothing is bound to {ref}: publish it first")
+            manifest = manifests.parse(self._manifests[self._bindings[ref].digest])
+        decoder = Decoder(manifest)
+        for blob in manifest.blobs():
+            decoder.target(blob.digest)[:] = self._blobs[blob.digest]
+        return decoder.finish()
+
+    def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:
+        """See `ports.Artifacts.bindings`."""
+        with self._lock:
+            return {ref: it for ref, it in self._bindings.items() if ref.startswith(prefix)}
+
+    def drop(self, refs: Sequence[Ref]) -> None:
+        """See `ports.Artifacts.drop`."""
+        with self._lock:
+            for ref in refs:
+                self._bindings.pop(ref, None)
+
+
+class MemoryProgress:
+    """Progress of one step among those that share `reports`."""
+
+    def __init__(self, step: str, reports: dict[str, ProgressReport] | None = None) -> None:
+        self._step = step
+        self._reports = {} if reports is None else reports
+        self.history: list[ProgressReport] = []
+        """Every report of this step, in order."""
+
+    def report(self, report: ProgressReport) -> None:
+        """See `ports.Progress.report`."""
+        self.history.append(report)
+        self._reports[self._step] = report
+
+    def snapshot(self) -> Mapping[str, ProgressReport]:
+        """See `ports.Progress.snapshot`."""
+        return dict(self._reports)
+
+
+class MemoryStop:
+    """A stop flag that a test raises; `after_checks` raises it by itself."""
+
+    def __init__(self, after_checks: int | None = None) -> None:
+        self._checks_left = after_checks
+        self._requested = False
+
+    def request(self) -> None:
+        """Tell the process to stop."""
+        self._requested = True
+
+    def requested(self) -> bool:
+        """True once requested, or once it was asked more than `after_checks` times."""
+        if self._checks_left is not None:
+            self._requested = self._requested or self._checks_left <= 0
+            self._checks_left -= 1
+        return self._requested
