@@ -1,0 +1,66 @@
+# Everything a newcomer types. Needs python3 (3.11 or later), make and a network; nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := api operator worker cli tools benchmarks examples tests
+OUT ?= runs/digits
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit check format generate lock clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the environment alone (.venv)
+
+$(READY): requirements.lock tools/bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "atoll needs Python 3.11 or later: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV): a few minutes the first time, torch is large."
+	@test -x $(BIN)/uv || $(PYTHON) -m venv --clear $(VENV) \
+	  || { echo "python3 lacks venv: install it (Debian: apt install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r tools/bootstrap.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes tools/bootstrap.lock requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Train four islands on real digits and show what comes out
+	@$(BIN)/atoll run examples/digits.yaml --out $(OUT)
+
+test: $(READY) ## Run all tests that need no root
+	$(BIN)/pytest -n 2 --dist loadfile tests
+
+unit: $(READY) ## Run the unit tests alone
+	$(BIN)/pytest tests/unit
+
+check: $(READY) ## Format, lint, types, layers, generated files, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/python tools/generate_protos.py --check
+	$(BIN)/python tools/generate_crd.py --check
+	$(BIN)/pytest -q tests/house
+
+format: $(READY) ## Format, and fix what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(READY) ## Write the generated files: protos/gen and the CRD
+	$(BIN)/python tools/generate_protos.py
+	$(BIN)/python tools/generate_crd.py
+
+lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --extra cli --group dev pyproject.toml -o requirements.lock
+	echo "uv" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate - -o tools/bootstrap.lock
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

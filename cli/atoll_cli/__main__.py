@@ -1,0 +1,80 @@
+"""The command `atoll`: parses the command line, runs one command, turns errors into exit codes."""
+
+import errno
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+from atoll_api.exit_codes import ExitCode
+from atoll_api.problems import InvalidJobError
+
+from atoll_cli.commands import crd, pull, report, run, sample, status, validate
+from atoll_cli.errors import CliError
+
+EPILOG = """\b
+Exit codes: 0 complete; 1 failed; 2 wrong command line; 64 the job has problems;
+65 a final error; 73 folder or port in use; 74 disk full; 130 interrupted and
+143 terminated (both can be resumed by running again)."""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.version_option(package_name="atoll", prog_name="atoll")
+def atoll(debug: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Train on scattered computers: islands alone, one system at the end."""
+    del debug  # read from the context by `main`
+
+
+for command in (run, validate, status, report, pull, sample, crd):
+    atoll.add_command(command.command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with a documented exit code."""
+    sys.exit(exit_code_of(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def exit_code_of(arguments: list[str]) -> int:
+    """Run one command line; every error becomes one line on stderr and a fixed code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        result = atoll.main(arguments, prog_name="atoll", standalone_mode=False)
+    except InvalidJobError as error:
+        _tell(*(str(problem) for problem in error.problems))
+        count = len(error.problems)
+        _tell(f"{count} problem{'s' if count > 1 else ''}; `atoll validate --help` says more")
+        return ExitCode.INVALID
+    except CliError as error:
+        _tell(str(error))
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK  # whoever read our output has seen enough
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _unexpected(error)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _unexpected(error: Exception) -> ExitCode:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        _tell(f"{error.filename or 'the disk'}: {error.strerror}: free some space, then run again")
+        return ExitCode.NO_SPACE
+    _tell(f"{type(error).__name__}: {error} (run with --debug for the traceback)")
+    return ExitCode.FAILED
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        print(f"atoll: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

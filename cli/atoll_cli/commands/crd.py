@@ -1,0 +1,12 @@
+"""`atoll crd`: the CustomResourceDefinition."""
+
+import click
+from atoll_api.crd import custom_resource_definition
+
+from atoll_cli.documents import to_yaml
+
+
+@click.command("crd")
+def command() -> None:
+    """Print the CustomResourceDefinition, for `kubectl apply -f -`."""
+    print(to_yaml(custom_resource_definition()), end="")

@@ -1,0 +1,202 @@
+"""What a person sees while a job runs: bars on a terminal, lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from atoll_api.status import StepStatus, TrainingJobStatus
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {"Running": "cyan", "Succeeded": "green", "Failed": "bold red", "Pending": "yellow"}
+_MARKS = {"Waiting": "·", "Pending": "…", "Running": "▶", "Succeeded": "✔", "Failed": "✘"}
+
+
+class View(Protocol):
+    """Shows each new status of a job."""
+
+    def show(self, status: TrainingJobStatus) -> None:
+        """Show a status; called whenever it changed."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Say one line that stays."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End, leaving the last state on the screen."""
+        ...
+
+
+def steps_of(status: TrainingJobStatus) -> list[StepStatus]:
+    """Every step in the order people think of them: partition, islands by number, the rest."""
+    islands = sorted(status.islands, key=lambda step: step.island or 0)
+    first = [step for step in status.steps if step.name == "partition"]
+    rest = [step for step in status.steps if step.name != "partition"]
+    return [*first, *islands, *rest]
+
+
+def eta_seconds(step: StepStatus, elapsed_seconds: float, done_since: int) -> float | None:
+    """Seconds until a step is done, from what it did since it was first seen running."""
+    if done_since <= 0 or step.steps <= step.step:
+        return None
+    return (step.steps - step.step) * elapsed_seconds / done_since
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them: `8s`, `3m20s`, `2h05m`."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    if minutes >= 60:
+        return f"{minutes // 60}h{minutes % 60:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+class Clocks:
+    """When each step was first seen running, and how far it was then."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, int]] = {}
+
+    def eta(self, step: StepStatus, now: float) -> float | None:
+        """The step's ETA in seconds, or None while there is nothing to go by."""
+        if step.state != "Running":
+            self._first.pop(step.name, None)
+            return None
+        since, done = self._first.setdefault(step.name, (now, step.step))
+        return eta_seconds(step, now - since, step.step - done)
+
+
+class Bars:
+    """A table that redraws itself: one bar a step."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=8, transient=False)
+        self._clocks = Clocks()
+
+    def __enter__(self) -> Self:
+        """Take over the lower part of the screen."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last table on the screen."""
+        self._live.stop()
+
+    def show(self, status: TrainingJobStatus) -> None:
+        """Redraw."""
+        self._live.update(table(status, self._clocks, time.monotonic()))
+
+    def say(self, line: str) -> None:
+        """Print above the table."""
+        self._live.console.print(line)
+
+
+def table(status: TrainingJobStatus, clocks: Clocks, now: float) -> Table:
+    """The live table of one status."""
+    grid = Table.grid(padding=(0, 1))
+    for justify in ("left", "left", "right", "right", "right", "right"):
+        grid.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    grid.add_column(overflow="ellipsis", no_wrap=True)
+    for step in steps_of(status):
+        grid.add_row(*_row(step, clocks.eta(step, now)))
+    note = " ".join(c.message for c in status.conditions if c.type in ("Degraded", "Failed"))
+    eta = (
+        f", about {duration(status.progress.eta_seconds)} left"
+        if status.progress.eta_seconds
+        else ""
+    )
+    grid.add_row(Text(status.state, style="bold"), Text(f"{status.progress.percent} %{eta}"))
+    if note:
+        grid.add_row("", Text(note, style="red"))
+    return grid
+
+
+def _row(step: StepStatus, eta: float | None) -> tuple[Text | ProgressBar, ...]:
+    style = _STYLES.get(step.state, "dim")
+    done = step.steps or 1 if step.state == "Succeeded" else step.step
+    bar = ProgressBar(total=max(step.steps, 1), completed=done, width=24, complete_style=style)
+    count = f"{step.step}/{step.steps}" if step.steps else ""
+    loss = f"loss {step.loss:.4f}" if step.loss is not None else ""
+    speed = step.samples_per_second if step.state == "Running" else None
+    rate = f"{speed:,.0f}/s" if speed else ""
+    restarts = (
+        f"{step.restarts} restart{'s' if step.restarts > 1 else ''} " if step.restarts else ""
+    )
+    return (
+        Text(f"{_MARKS[step.state]} {step.name}", style=style),
+        bar,
+        Text(count),
+        Text(loss),
+        Text(rate, style="dim"),
+        Text(duration(eta)),
+        Text(f"{restarts}{step.message}", style="red" if step.state == "Failed" else "dim"),
+    )
+
+
+class Lines:
+    """A line whenever a step changes its state, and every quarter of its work."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, tuple[str, int, int]] = {}
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to clean up."""
+
+    def show(self, status: TrainingJobStatus) -> None:
+        """Print what is new."""
+        for step in steps_of(status):
+            quarter = 4 * step.step // step.steps if step.steps else 0
+            news = (step.state, step.restarts, quarter)
+            if step.state != "Waiting" and self._said.get(step.name) != news:
+                self._said[step.name] = news
+                self.say(line(step))
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def line(step: StepStatus) -> str:
+    """One step as one line."""
+    parts = [f"{step.name:<10}", f"{step.state:<9}"]
+    if step.steps:
+        parts.append(f"{step.step}/{step.steps}")
+    if step.loss is not None:
+        parts.append(f"loss {step.loss:.4f}")
+    if step.samples_per_second and step.state == "Running":
+        parts.append(f"{step.samples_per_second:,.0f} samples/s")
+    if step.restarts:
+        parts.append(f"restarts {step.restarts}")
+    if step.message:
+        parts.append(step.message)
+    return "  ".join(parts)

@@ -1,0 +1,65 @@
+"""A run's folder, read by the commands that look at it afterwards."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from atoll_api.exit_codes import ExitCode
+from atoll_api.spec import TrainingJob
+from atoll_api.status import TrainingJobStatus
+from pydantic import ValidationError
+
+from atoll_cli.errors import CliError
+
+
+def read_status(folder: Path) -> TrainingJobStatus:
+    """The status written last.
+
+    Raises:
+        CliError: the folder is no run's, or its status cannot be read.
+    """
+    path = _require(folder) / "status.json"
+    try:
+        return TrainingJobStatus.from_document(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise CliError(f"{folder}: the run has no status yet", ExitCode.FAILED) from None
+    except (ValueError, ValidationError) as error:
+        raise CliError(f"{path}: not a status of this release: {error}", ExitCode.FINAL) from None
+
+
+def read_job(folder: Path) -> TrainingJob:
+    """The job of a run, resolved as it was accepted.
+
+    Raises:
+        CliError: the folder is no run's, or its job is of another release.
+    """
+    path = _require(folder) / "job.json"
+    try:
+        return TrainingJob.from_document(json.loads(path.read_text()))
+    except (ValueError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CliError(f"{path}: not a job of this release: {reason}", ExitCode.FINAL) from None
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The numbers of a finished run.
+
+    Raises:
+        CliError: there is no report yet.
+    """
+    path = _require(folder) / "report.json"
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        state = read_status(folder).state
+        hint = "its logs say why" if state == "Failed" else "run it to its end first"
+        raise CliError(f"{folder}: no report: the run is {state}; {hint}") from None
+    except ValueError as error:
+        raise CliError(f"{path}: damaged: {error}; run the job again", ExitCode.FINAL) from None
+    return report
+
+
+def _require(folder: Path) -> Path:
+    if not (folder / "job.json").is_file():
+        raise CliError(f"{folder}: not the folder of a run; give what `atoll run` called it")
+    return folder
