@@ -25,6 +25,8 @@ Ref = NewType("Ref", str)
 StepName = NewType("StepName", str)
 """The name of one step of a job; also its log's and its child process's name."""
 
+HUB = StepName("hub")
+"""No step of the pipeline, but a process with an order, a log and a name."""
 PARTITION = StepName("partition")
 ROUTER = StepName("router")
 BASELINE = StepName("baseline")

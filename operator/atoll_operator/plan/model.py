@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from atoll_api.names import Ref, StepName
+from atoll_api.status import Metric
 from atoll_api.work_order import Role
 
 
@@ -30,7 +31,11 @@ class Step:
 
 
 class ChildState(Enum):
-    """A child as its runtime reports it. The runtime retries; FAILED is after the last retry."""
+    """A child as its runtime reports it. The runtime retries; FAILED is after the last retry.
+
+    SUCCEEDED and FAILED are reported only with bindings that were read after the child ended
+    (or when no hub is left to ask): what a child bound with its last breath counts.
+    """
 
     STARTING = "Starting"
     RUNNING = "Running"
@@ -38,7 +43,7 @@ class ChildState(Enum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     STOPPED = "Stopped"
-    """Ended because the plan, or the user, stopped it."""
+    """Ended because the plan, or the user, stopped it; `StartStep` may start it again."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,13 @@ class Child:
     exit_code: int | None = None
     """Of the last attempt that ended."""
     message: str = ""
-    """The last log line, where there is one."""
+    """The last log line of that attempt, or what the child waits for."""
+    since: float | None = None
+    """When the present attempt began, in seconds since the epoch."""
+
+
+LIVE_STATES = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.RESTARTING})
+"""States of a child that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,36 @@ class Hub:
 
     child: Child | None = None
     address: str | None = None
-    """HOST:PORT once it serves."""
+    """HOST:PORT once it serves and its bindings have been read: before that nobody knows
+    which steps are done."""
+
+
+@dataclass(frozen=True)
+class Ongoing:
+    """The job has not ended."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """The job has all it was asked for."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job cannot go on."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The user stopped the job before its end; it can be resumed."""
+
+
+Outcome = Ongoing | Complete | Failed | Stopped
 
 
 @dataclass(frozen=True)
@@ -95,6 +135,10 @@ class Observed:
     progress: Mapping[StepName, StepProgress] = field(default_factory=dict)
     stop_requested: bool = False
     """The user asked to stop; the job can be resumed."""
+    ended: Complete | Failed | None = None
+    """The end that the status has told already: it is not taken back."""
+    metrics: tuple[Metric, ...] = ()
+    """Headline numbers of the report, once it is there."""
 
 
 @dataclass(frozen=True)
@@ -131,29 +175,6 @@ class DropRefs:
 
 
 Action = StartHub | StopHub | StartStep | StopStep | DropRefs
-
-
-@dataclass(frozen=True)
-class Ongoing:
-    """The job has not ended."""
-
-
-@dataclass(frozen=True)
-class Complete:
-    """The job has all it was asked for."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The job cannot go on."""
-
-    reason: str
-    message: str
-
-
-Outcome = Ongoing | Complete | Failed
 
 
 @dataclass(frozen=True)

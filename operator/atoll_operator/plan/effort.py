@@ -1,0 +1,107 @@
+"""How much work a step is, and how long the rest of the job may take.
+
+Work is counted in samples that one expert trains on. Before a step has said how fast it is
+these are estimates: good enough to start the longest step first and to move a bar.
+"""
+
+import math
+from collections.abc import Mapping
+
+from atoll_api.spec import TrainingJobSpec
+from atoll_api.work_order import Role
+
+from atoll_operator.plan.level import Fate, Level
+from atoll_operator.plan.model import ChildState, Observed, Step, StepProgress
+
+ROUTER_SHARE = 0.25
+"""Of an expert's cost a sample: a router is smaller and its batch larger."""
+FORWARD_SHARE = 1 / 30
+"""A forward pass in a large batch, of one training sample at batch 64 (a third of the FLOPs,
+and a tenth of the overhead)."""
+PARTITION_SHARE = 0.02
+"""Of the islands' work; depends on the data, which the plan does not see."""
+
+
+def effort(spec: TrainingJobSpec, step: Step) -> float:
+    """The work of a step, in samples that one expert trains on."""
+    island = spec.training.steps * spec.training.batch_size_per_island
+    match step.role:
+        case "island":
+            return float(island)
+        case "baseline":
+            return spec.islands.count * island + _router(spec)
+        case "router":
+            return _router(spec)
+        case "evaluate":
+            return _evaluation(spec)
+        case _:
+            return PARTITION_SHARE * spec.islands.count * island
+
+
+def percent(spec: TrainingJobSpec, level: Level, observed: Observed) -> int:
+    """Work that is done, or that no longer has to be, of all work; 0 to 99."""
+    total = sum(effort(spec, step) for step in level.steps)
+    left = sum(_left(spec, level, step, observed) for step in level.steps)
+    return min(99, math.floor(100 * (1 - left / total)))
+
+
+def eta_seconds(spec: TrainingJobSpec, level: Level, observed: Observed, now: float) -> int | None:
+    """Seconds to the end at the rates observed now; None before a step has told its rate.
+
+    Before the last step, which needs all others, at most as many steps run at once as do now,
+    and none ends sooner than its own rest takes.
+    """
+    rates = {step.name: _rate(spec, step, observed, now) for step in level.steps}
+    known = [rate for rate in rates.values() if rate]
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    seconds = [
+        _left(spec, level, step, observed) / (rates[step.name] or usual) for step in level.steps
+    ]
+    *before, last = seconds
+    return math.ceil(max(*before, sum(before) / len(known)) + last)
+
+
+def _router(spec: TrainingJobSpec) -> float:
+    ensemble = spec.strategy.expert_ensemble
+    assert ensemble is not None  # the union has filled it
+    return ROUTER_SHARE * ensemble.router.steps * ensemble.router.batch_size
+
+
+def _evaluation(spec: TrainingJobSpec) -> float:
+    """Forward passes of all models under all strategies, in training samples."""
+    wanted = spec.evaluation
+    evaluations = 2 if wanted.sampler == "Heun" else 1
+    draws = wanted.samples * wanted.seeds * wanted.sampler_steps * evaluations
+    models = spec.islands.count + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
+    return FORWARD_SHARE * draws * models
+
+
+def _left(spec: TrainingJobSpec, level: Level, step: Step, observed: Observed) -> float:
+    if level.fates[step.name] in (Fate.DONE, Fate.FAILED):
+        return 0.0
+    report = observed.progress.get(step.name)
+    return effort(spec, step) * (1 - fraction(report))
+
+
+def fraction(report: StepProgress | None) -> float:
+    """The part of its work that a step says it has done, 0 to 1."""
+    if report is None or report.total <= 0:
+        return 0.0
+    return min(1.0, max(0.0, report.done / report.total))
+
+
+def _rate(spec: TrainingJobSpec, step: Step, observed: Observed, now: float) -> float | None:
+    """Work a second of a step that runs: from its own report, else from the time it has run."""
+    child, report = observed.children.get(step.name), observed.progress.get(step.name)
+    if child is None or child.state is not ChildState.RUNNING or report is None:
+        return None
+    if report.samples_per_second and step.role in _WORK_A_SAMPLE:
+        return report.samples_per_second * _WORK_A_SAMPLE[step.role]
+    if child.since is None or now <= child.since:
+        return None
+    return effort(spec, step) * fraction(report) / (now - child.since) or None
+
+
+_WORK_A_SAMPLE: Mapping[Role, float] = {"island": 1.0, "baseline": 1.0, "router": ROUTER_SHARE}

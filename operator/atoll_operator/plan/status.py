@@ -1,0 +1,159 @@
+"""What a job says of itself: (spec, observed, plan, previous, now) -> TrainingJobStatus."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from atoll_api import conditions, names
+from atoll_api.conditions import Claim
+from atoll_api.names import Ref
+from atoll_api.spec import TrainingJobSpec
+from atoll_api.status import (
+    ArtifactStatus,
+    EvaluationStatus,
+    JobState,
+    Progress,
+    TrainingJobStatus,
+)
+
+from atoll_operator.plan.effort import eta_seconds, percent
+from atoll_operator.plan.level import Fate, Level, level
+from atoll_operator.plan.model import (
+    Binding,
+    Complete,
+    Failed,
+    Observed,
+    Ongoing,
+    Outcome,
+    Plan,
+    Stopped,
+)
+from atoll_operator.plan.pipeline import pipeline
+from atoll_operator.plan.step_status import step_status, worst_first
+
+SHOWN_ISLANDS = 100
+SHOWN_ARTIFACTS = 64
+
+
+def status(
+    spec: TrainingJobSpec,
+    observed: Observed,
+    plan: Plan,
+    previous: TrainingJobStatus | None,
+    now: float,
+) -> TrainingJobStatus:
+    """The whole status; times in seconds since the epoch. Lists are cut to what an API takes."""
+    before = previous or TrainingJobStatus()
+    seen = level(pipeline(spec), observed)
+    claims = _claims(spec, seen, observed, plan.outcome)
+    ended = isinstance(plan.outcome, Complete | Failed)
+    islands = [step_status(step, seen, observed) for step in seen.islands()]
+    done = len(seen.islands(Fate.DONE))
+    return TrainingJobStatus(
+        state=_state(seen, observed, plan.outcome),
+        conditions=conditions.transition(before.conditions, claims, rfc3339(now)),
+        islands=worst_first(islands)[:SHOWN_ISLANDS],
+        islands_ready=f"{done}/{spec.islands.count}",
+        steps=tuple(step_status(step, seen, observed) for step in seen.others()),
+        progress=_progress(spec, seen, observed, plan.outcome, now),
+        artifacts=_artifacts(observed)[:SHOWN_ARTIFACTS],
+        evaluation=EvaluationStatus(metrics=observed.metrics or before.evaluation.metrics),
+        hub=observed.hub.address,
+        start_time=before.start_time or rfc3339(observed.start_time),
+        completion_time=(before.completion_time or rfc3339(now)) if ended else None,
+    )
+
+
+def ended_in(status: TrainingJobStatus | None) -> Complete | Failed | None:
+    """The end that a status tells, or None."""
+    for condition in status.conditions if status else ():
+        if condition.status == "True" and condition.type == "Complete":
+            return Complete(condition.message)
+        if condition.status == "True" and condition.type == "Failed":
+            return Failed(condition.reason, condition.message)
+    return None
+
+
+def resumed(previous: TrainingJobStatus, now: float) -> TrainingJobStatus:
+    """The status of a job that failed and is tried again by the user."""
+    told = conditions.resumed(previous.conditions, rfc3339(now))
+    fresh = {"state": "Pending", "conditions": told, "completion_time": None}
+    return previous.model_copy(update=fresh)
+
+
+def rfc3339(seconds: float) -> str:
+    """UTC, whole seconds: `2026-01-31T12:00:00Z`."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _claims(
+    spec: TrainingJobSpec, seen: Level, observed: Observed, outcome: Outcome
+) -> tuple[Claim, ...]:
+    accepted = conditions.accepted(f"{spec.strategy.type} of {spec.islands.count} islands")
+    lost = "; ".join(seen.why_failed(step) for step in seen.islands(Fate.FAILED))
+    degraded = (conditions.degraded(f"the job goes on without {lost}"),) if lost else ()
+    match outcome:
+        case Complete(message=message):
+            running = conditions.not_running("Complete", message)
+            return (accepted, running, *degraded, conditions.complete(message))
+        case Failed(reason=reason, message=message):
+            running = conditions.not_running(reason, message)
+            return (accepted, running, conditions.failed(reason, message))
+        case Stopped():
+            why = "stopped by the user: start the job again to resume it"
+            return (accepted, conditions.not_running("Stopped", why), *degraded)
+        case Ongoing():
+            return (accepted, _phase(seen, observed), *degraded)
+
+
+def _phase(seen: Level, observed: Observed) -> Claim:
+    if observed.hub.address is None:
+        return conditions.not_running("StartingHub", "the hub is starting")
+    if not seen.done(names.PARTITION):
+        return conditions.running("Partitioning", "the data are being divided")
+    if seen.ready(seen.steps[-1]):
+        return conditions.running("Evaluating", "the models are being scored")
+    done, count = len(seen.islands(Fate.DONE)), len(seen.islands())
+    return conditions.running("Training", f"{done} of {count} islands have finished")
+
+
+def _state(seen: Level, observed: Observed, outcome: Outcome) -> JobState:
+    match outcome:
+        case Complete():
+            return "Complete"
+        case Failed():
+            return "Failed"
+        case Stopped():
+            return "Pending"
+        case Ongoing():
+            return _PHASES[_phase(seen, observed).reason]
+
+
+_PHASES: Mapping[str, JobState] = {
+    "StartingHub": "Pending",
+    "Partitioning": "Running",
+    "Training": "Running",
+    "Evaluating": "Evaluating",
+}
+
+
+def _progress(
+    spec: TrainingJobSpec, seen: Level, observed: Observed, outcome: Outcome, now: float
+) -> Progress:
+    if isinstance(outcome, Complete):
+        return Progress(percent=100, eta_seconds=0)
+    ongoing = isinstance(outcome, Ongoing)
+    eta = eta_seconds(spec, seen, observed, now) if ongoing else None
+    return Progress(percent=percent(spec, seen, observed), eta_seconds=eta)
+
+
+def _artifacts(observed: Observed) -> tuple[ArtifactStatus, ...]:
+    """Models before assignments, of which there is one an island; no checkpoints."""
+    final = [ref for ref in observed.bindings if names.parse_checkpoint_ref(ref) is None]
+    ordered = sorted(final, key=lambda ref: (ref.startswith(names.ASSIGNMENT_REF), ref))
+    return tuple(_artifact(ref, observed.bindings[ref]) for ref in ordered)
+
+
+def _artifact(ref: Ref, bound: Binding) -> ArtifactStatus:
+    return ArtifactStatus(
+        name=ref, digest=bound.digest, size_bytes=bound.size_bytes, parents=bound.parents
+    )

@@ -1,0 +1,88 @@
+"""What each process is told: a pure function of the job, the step and where the hub is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from atoll_api import names
+from atoll_api.spec import TrainingJobSpec
+from atoll_api.spec.strategy import ExpertEnsemble
+from atoll_api.work_order import (
+    BaselineOrder,
+    EvaluateOrder,
+    HubOrder,
+    IslandOrder,
+    JobIdentity,
+    PartitionOrder,
+    RouterOrder,
+    WorkOrder,
+)
+
+from atoll_operator.plan.model import Step
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the steps of a job run."""
+
+    hub: str
+    """HOST:PORT."""
+    report_folder: str
+
+
+def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place) -> WorkOrder:
+    """The order of one step. Every step has the threads of an island: a part of the result."""
+    said: dict[str, Any] = {
+        "job": job,
+        "step": step.name,
+        "hub": place.hub,
+        "seed": spec.seed,
+        "threads": spec.islands.threads,
+        "data": spec.data,
+    }
+    count = spec.islands.count
+    match step.role:
+        case "partition":
+            batch_size = spec.training.batch_size_per_island
+            return PartitionOrder(
+                **said, partition=spec.partition, count=count, batch_size=batch_size
+            )
+        case "island":
+            assert step.island is not None
+            return IslandOrder(**said, **_training(spec), island=step.island)
+        case "baseline":
+            return BaselineOrder(
+                **said, **_training(spec), count=count, router=_ensemble(spec).router
+            )
+        case "router":
+            return RouterOrder(
+                **said, **_training(spec), count=count, router=_ensemble(spec).router
+            )
+        case "evaluate":
+            return EvaluateOrder(**said, **_evaluation(spec), report_folder=place.report_folder)
+        case "hub":
+            raise ValueError("the hub is no step: see hub_order")
+
+
+def hub_order(job: JobIdentity, store: str, port: int, ready_file: str) -> HubOrder:
+    """The order of the hub; port 0 lets the system choose."""
+    return HubOrder(job=job, step=names.HUB, store=store, port=port, ready_file=ready_file)
+
+
+def _training(spec: TrainingJobSpec) -> dict[str, Any]:
+    return {"task": spec.task, "training": spec.training}
+
+
+def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
+    return {
+        **_training(spec),
+        "count": spec.islands.count,
+        "quorum": spec.islands.required,
+        "combine": _ensemble(spec).combine,
+        "evaluation": spec.evaluation,
+        "baseline": spec.baseline.enabled,
+    }
+
+
+def _ensemble(spec: TrainingJobSpec) -> ExpertEnsemble:
+    assert spec.strategy.expert_ensemble is not None  # the union has filled it
+    return spec.strategy.expert_ensemble

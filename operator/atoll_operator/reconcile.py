@@ -1,0 +1,41 @@
+"""The shell around the brain: observe, plan, apply, write the status once, then tell.
+
+Knows the Runtime protocol and no runtime, so a laptop and a cluster run the same passes.
+"""
+
+from dataclasses import replace
+
+from atoll_api.spec import TrainingJob
+
+from atoll_operator.plan.events import events
+from atoll_operator.plan.model import Ongoing, Outcome, Plan
+from atoll_operator.plan.plan import plan
+from atoll_operator.plan.status import ended_in, status
+from atoll_operator.runtime import Runtime
+
+RESYNC_SECONDS = 0.5
+"""How long a pass may be put off when nothing says that something changed."""
+
+
+async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
+    """One pass. Passes may be repeated, or cut short by an error, at any point."""
+    previous = await runtime.read_status()
+    observed = replace(await runtime.observe(), ended=ended_in(previous))
+    now = runtime.now()
+    decided = plan(job.spec, observed, now)
+    for action in decided.actions:
+        await runtime.apply(action)
+    current = status(job.spec, observed, decided, previous, now)
+    if current != previous:
+        await runtime.write_status(current)
+        await runtime.tell(events(previous, current))
+    return decided
+
+
+async def run_until_ended(job: TrainingJob, runtime: Runtime) -> Outcome:
+    """Pass after pass until the job has ended and nothing is left to stop."""
+    while True:
+        decided = await reconcile_once(job, runtime)
+        if not isinstance(decided.outcome, Ongoing) and not decided.actions:
+            return decided.outcome
+        await runtime.wait(RESYNC_SECONDS)

@@ -1,0 +1,40 @@
+import pytest
+from atoll_operator.plan.pipeline import pipeline
+from jobs import job
+
+
+def test_expert_ensemble_has_no_arrow_between_islands() -> None:
+    steps = {str(step.name): step for step in pipeline(job(4, baseline=True, quorum=3).spec)}
+
+    assert list(steps) == [
+        "partition",
+        "island-0",
+        "island-1",
+        "island-2",
+        "island-3",
+        "router",
+        "baseline",
+        "evaluate",
+    ]
+    assert {steps[name].needs for name in steps if name.startswith("island")} == {("partition",)}
+    assert steps["evaluate"].needs == ("partition", "router", "baseline")
+    assert steps["evaluate"].needs_islands == 3
+
+
+def test_baseline_is_a_step_only_when_asked_for() -> None:
+    steps = {str(step.name): step for step in pipeline(job(2).spec)}
+
+    assert "baseline" not in steps
+    assert steps["evaluate"].needs == ("partition", "router")
+    assert steps["evaluate"].needs_islands == 2
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_every_step_comes_after_its_needs_and_writes_its_own_ref(count: int) -> None:
+    steps = pipeline(job(count, baseline=True).spec)
+
+    seen: set[str] = set()
+    for step in steps:
+        assert set(step.needs) <= seen
+        seen.add(step.name)
+    assert len({step.writes for step in steps}) == len(steps)
