@@ -1,0 +1,1 @@
+"""Scores: how close generated samples are to real ones, and what they cost. Pure."""
