@@ -1,0 +1,356 @@
+"""The store on a real folder, and on a disk that fails when told to."""
+
+import errno
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from atoll_worker.errors import CorruptArtifactError, InUseError, NoSpaceError, WorkerError
+from atoll_worker.exchange.disk import LocalDisk
+from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of
+from atoll_worker.exchange.store import ChangedError, NotBoundError, Range, Store
+from atoll_worker.exchange.upload import BusyError
+
+BIG = bytes(range(256)) * 10_000  # spans three pieces
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FailingDisk(LocalDisk):
+    """A disk on which one kind of call fails with one error."""
+
+    def __init__(self) -> None:
+        self.fails: dict[str, int] = {}
+
+    def _maybe_fail(self, call: str) -> None:
+        if call in self.fails:
+            raise OSError(self.fails[call], "planted")
+
+    def create(self, path: Path, size_bytes: int) -> int:
+        self._maybe_fail("create")
+        return super().create(path, size_bytes)
+
+    def write(self, descriptor: int, content: bytes | memoryview, offset_bytes: int) -> None:
+        self._maybe_fail("write")
+        super().write(descriptor, content, offset_bytes)
+
+    def sync(self, descriptor: int) -> None:
+        self._maybe_fail("sync")
+        super().sync(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._maybe_fail("replace")
+        super().replace(source, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._maybe_fail("sync_folder")
+        super().sync_folder(folder)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "store")
+    yield store
+    store.close()
+
+
+def manifest_of(*contents: bytes, **metadata: str) -> Manifest:
+    tensors = tuple(
+        TensorEntry(f"t{i}", "uint8", (len(it),), "raw", (Blob(digest_of(it), len(it)),))
+        for i, it in enumerate(contents)
+    )
+    return Manifest(tensors, metadata)
+
+
+def send(store: Store, session: str, *contents: bytes, piece: int = 1 << 20) -> None:
+    with store.writer(session) as writer:
+        for content in contents:
+            for start in range(0, len(content), piece):
+                writer.write(digest_of(content), start, content[start : start + piece])
+
+
+def publish(store: Store, ref: str, *contents: bytes, **metadata: str) -> str:
+    session, missing = store.open_upload(ref, manifest_of(*contents, **metadata).to_bytes())
+    wanted = {blob.digest for blob in missing}
+    send(store, session, *(it for it in contents if digest_of(it) in wanted))
+    return store.bind(session)[0].digest
+
+
+def read_back(store: Store, ref: str) -> list[bytes]:
+    bound, content = store.resolve(ref)
+    assert digest_of(content) == bound.digest
+    blobs = dict.fromkeys(bound.blobs, b"")
+    for digest, offset, piece in store.read(ref, bound.digest, [Range(d) for d in bound.blobs]):
+        assert offset == len(blobs[digest])
+        blobs[digest] += piece
+    return list(blobs.values())
+
+
+def packs_in(store: Store) -> list[Path]:
+    return sorted((store.folder / "packs").iterdir())
+
+
+def reopen(store: Store) -> Store:
+    store.close()
+    return Store(store.folder)
+
+
+def test_what_is_bound_comes_back_also_after_a_restart(store: Store) -> None:
+    publish(store, "a", BIG, b"small")
+    assert read_back(store, "a") == [BIG, b"small"]
+    again = reopen(store)
+    assert read_back(again, "a") == [BIG, b"small"]
+    assert [(it.ref, it.size_bytes) for it in again.bindings()] == [("a", len(BIG) + 5)]
+    again.close()
+
+
+def test_known_blobs_are_not_asked_for_again(store: Store) -> None:
+    publish(store, "a", BIG, b"one")
+    _, missing = store.open_upload("b", manifest_of(BIG, b"two").to_bytes())
+    assert [blob.digest for blob in missing] == [digest_of(b"two")]
+
+
+def test_a_bound_ref_keeps_its_digest(store: Store) -> None:
+    first = publish(store, "a", b"one")
+    assert publish(store, "a", b"two") == first
+    assert read_back(store, "a") == [b"one"]
+
+
+def test_of_two_uploads_the_first_to_bind_wins(store: Store) -> None:
+    slow, _ = store.open_upload("a", manifest_of(b"slow").to_bytes())
+    fast, _ = store.open_upload("a", manifest_of(b"fast").to_bytes())
+    send(store, slow, b"slow")
+    send(store, fast, b"fast")
+    assert store.bind(fast)[1] is True
+    bound, new = store.bind(slow)
+    assert (bound.digest, new) == (manifest_of(b"fast").digest, False)
+    assert list((store.folder / "incoming").iterdir()) == []
+
+
+def test_an_upload_goes_on_where_it_broke_off(store: Store) -> None:
+    content = manifest_of(b"one", BIG).to_bytes()
+    session, _ = store.open_upload("a", content)
+    with store.writer(session) as writer:
+        writer.write(digest_of(b"one"), 0, b"one")
+        writer.write(digest_of(BIG), 0, BIG[:1000])
+    again, missing = store.open_upload("a", content)
+    assert again == session
+    assert [blob.digest for blob in missing] == [digest_of(BIG)]
+    send(store, again, BIG)
+    store.bind(again)
+    assert read_back(store, "a") == [b"one", BIG]
+
+
+def test_binding_an_incomplete_upload_is_refused(store: Store) -> None:
+    session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
+    with pytest.raises(BusyError, match="lacks 1 blobs"):
+        store.bind(session)
+    assert store.bindings() == ()
+
+
+def test_an_altered_blob_is_refused_and_may_be_sent_again(store: Store) -> None:
+    session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
+    with (
+        store.writer(session) as writer,
+        pytest.raises(CorruptArtifactError, match="arrived altered"),
+    ):
+        writer.write(digest_of(b"one"), 0, b"two")
+    send(store, session, b"one")
+    assert store.bind(session)[1]
+
+
+def test_a_blob_has_one_sender_at_a_time(store: Store) -> None:
+    session, _ = store.open_upload("a", manifest_of(BIG).to_bytes())
+    with store.writer(session) as first, store.writer(session) as second:
+        first.write(digest_of(BIG), 0, BIG[:10])
+        with pytest.raises(BusyError, match="another stream"):
+            second.write(digest_of(BIG), 0, BIG[:10])
+    send(store, session, BIG)
+
+
+@pytest.mark.parametrize(("offset", "content"), [(1, b"n"), (0, b"ones"), (3, b"")])
+def test_bytes_out_of_place_are_refused(store: Store, offset: int, content: bytes) -> None:
+    session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
+    with store.writer(session) as writer, pytest.raises(ManifestError, match="goes on at 0"):
+        writer.write(digest_of(b"one"), offset, content)
+
+
+def test_a_blob_nobody_asked_for_is_refused(store: Store) -> None:
+    session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
+    with store.writer(session) as writer, pytest.raises(ManifestError, match="not asked for"):
+        writer.write(digest_of(b"two"), 0, b"two")
+
+
+def test_dropping_reclaims_what_no_ref_reaches(store: Store) -> None:
+    publish(store, "a", BIG, b"one")
+    publish(store, "b", BIG, b"two")
+    assert len(packs_in(store)) == 2
+    store.drop(["a", "never-bound"])
+    assert len(packs_in(store)) == 2, "b needs the blob in a's pack"
+    assert read_back(store, "b") == [BIG, b"two"]
+    assert store.drop(["b"]) == ("b",)
+    assert packs_in(store) == []
+    with pytest.raises(NotBoundError, match="nothing is bound to a"):
+        store.resolve("a")
+
+
+def test_an_open_upload_keeps_what_it_was_told_is_there(store: Store) -> None:
+    publish(store, "a", BIG)
+    session, missing = store.open_upload("b", manifest_of(BIG, name="b").to_bytes())
+    assert missing == ()
+    store.drop(["a"])
+    store.bind(session)
+    assert read_back(store, "b") == [BIG]
+
+
+def test_an_idle_upload_ends_and_frees_its_space(tmp_path: Path) -> None:
+    clock = Clock()
+    store = Store(tmp_path, clock=clock)
+    publish(store, "a", BIG)
+    session, _ = store.open_upload("b", manifest_of(BIG, b"two").to_bytes())
+    store.drop(["a"])
+    clock.now = 599.0
+    store.expire(600.0)
+    assert len(packs_in(store)) == 1
+    clock.now = 600.0
+    store.expire(600.0)
+    assert packs_in(store) == []
+    assert list((tmp_path / "incoming").iterdir()) == []
+    with pytest.raises(BusyError, match="has ended"):
+        store.bind(session)
+
+
+def test_a_reader_keeps_what_it_reads(store: Store) -> None:
+    digest = publish(store, "a", BIG)
+    reader = store.read("a", digest, [Range(digest_of(BIG))])
+    pieces = [next(reader)[2]]
+    store.drop(["a"])
+    pieces += [piece for _, _, piece in reader]
+    assert b"".join(pieces) == BIG
+    assert packs_in(store) == []
+
+
+def test_reading_goes_on_from_an_offset(store: Store) -> None:
+    digest = publish(store, "a", BIG)
+    for start in (1, 1 << 20, (1 << 20) + 5, len(BIG)):
+        pieces = store.read("a", digest, [Range(digest_of(BIG), start)])
+        assert b"".join(piece for _, _, piece in pieces) == BIG[start:]
+
+
+def test_reading_names_what_it_refuses(store: Store) -> None:
+    digest = publish(store, "a", b"one")
+    with pytest.raises(ManifestError, match="has no blob"):
+        list(store.read("a", digest, [Range(digest_of(b"x"))]))
+    with pytest.raises(ManifestError, match="ends at 3"):
+        list(store.read("a", digest, [Range(digest_of(b"one"), 4)]))
+    with pytest.raises(ChangedError, match="resolve it again"):
+        list(store.read("a", digest_of(b"x"), []))
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "head"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_damaged_pack_is_noticed_and_named(store: Store, damage: str, *, restart: bool) -> None:
+    publish(store, "experts/0", BIG)
+    (path,) = packs_in(store)
+    content = bytearray(path.read_bytes())
+    content[60 if damage == "head" else -1] ^= 1
+    if damage == "remove":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:-100])
+    else:
+        path.write_bytes(content)
+    reader = reopen(store) if restart else store
+    with pytest.raises(CorruptArtifactError, match=r"^experts/0 .*(blob|manifest) blake3:"):
+        read_back(reader, "experts/0")
+    reader.close()
+
+
+def test_publishing_again_heals_a_damaged_blob(store: Store) -> None:
+    publish(store, "a", BIG)
+    (path,) = packs_in(store)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CorruptArtifactError):
+        read_back(store, "a")
+    publish(store, "b", BIG, name="b")
+    assert read_back(store, "a") == read_back(store, "b") == [BIG]
+
+
+def test_an_altered_ref_is_named_at_the_start(store: Store) -> None:
+    publish(store, "a", b"one")
+    (path,) = (store.folder / "refs").iterdir()
+    path.write_text(json.dumps({"ref": "a"}))
+    store.close()
+    with pytest.raises(CorruptArtifactError, match=path.name):
+        Store(store.folder)
+    path.unlink()
+    Store(store.folder).close()
+
+
+def test_a_folder_has_one_owner(store: Store) -> None:
+    with pytest.raises(InUseError, match="belongs to another run"):
+        Store(store.folder)
+
+
+@pytest.mark.parametrize("call", ["create", "write", "sync", "replace", "sync_folder"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_full_disk_leaves_nothing_torn(tmp_path: Path, call: str, code: int) -> None:
+    disk = FailingDisk()
+    store = Store(tmp_path, disk)
+    publish(store, "a", b"one")
+    disk.fails[call] = code
+    with pytest.raises(NoSpaceError, match=r"bytes .* are free|read-only"):
+        publish(store, "b", BIG)
+    disk.fails.clear()
+    assert publish(store, "b", BIG) == manifest_of(BIG).digest
+    again = reopen(store)
+    assert read_back(again, "a") == [b"one"]
+    assert read_back(again, "b") == [BIG]
+    again.close()
+
+
+def test_a_full_disk_says_how_many_bytes_are_needed(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    store = Store(tmp_path, disk)
+    disk.fails["create"] = errno.ENOSPC
+    with pytest.raises(NoSpaceError, match=r"cannot take 25\d{5} bytes .* \d+ are free"):
+        publish(store, "b", BIG)
+
+
+def test_a_failed_sync_is_final(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    store = Store(tmp_path, disk)
+    publish(store, "a", b"one")
+    disk.fails["sync"] = errno.EIO
+    with pytest.raises(WorkerError, match="failed"):
+        publish(store, "b", BIG)
+    disk.fails.clear()
+    with pytest.raises(WorkerError, match="failed"):
+        publish(store, "b", BIG)
+    assert read_back(store, "a") == [b"one"]
+
+
+@pytest.mark.parametrize("call", ["create", "write", "sync", "replace", "sync_folder"])
+def test_a_crash_at_any_point_leaves_a_store_that_starts(tmp_path: Path, call: str) -> None:
+    disk = FailingDisk()
+    store = Store(tmp_path, disk)
+    publish(store, "a", b"one")
+    session, _ = store.open_upload("b", manifest_of(BIG).to_bytes())
+    if call not in ("create", "write"):
+        send(store, session, BIG)
+    disk.fails[call] = errno.EIO
+    with pytest.raises((WorkerError, BusyError)):
+        store.bind(session)
+    (tmp_path / "incoming" / "left.part").write_bytes(b"half")
+    again = reopen(store)
+    assert read_back(again, "a") == [b"one"]
+    assert publish(again, "b", BIG) == manifest_of(BIG).digest
+    assert list((tmp_path / "incoming").iterdir()) == []
+    again.close()

@@ -1,0 +1,119 @@
+"""The few things the store asks of a disk, so that a test can hand it one that fails."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class Disk(Protocol):
+    """File I/O. Every method raises OSError as the operating system would."""
+
+    def create(self, path: Path, size_bytes: int) -> int:
+        """A new file with its space reserved, open for writing; its descriptor."""
+        ...
+
+    def write(self, descriptor: int, content: bytes | memoryview, offset_bytes: int) -> None:
+        """Write all of `content` at an offset."""
+        ...
+
+    def sync(self, descriptor: int) -> None:
+        """Return once what was written survives a power cut."""
+        ...
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+        ...
+
+    def read(self, path: Path, offset_bytes: int, size_bytes: int) -> bytes:
+        """At most `size_bytes`; fewer at the end of the file."""
+        ...
+
+    def size(self, path: Path) -> int:
+        """Bytes of a file."""
+        ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Give a file its name; whoever looks sees the old file or the new one."""
+        ...
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return once the names in the folder survive a power cut."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is passed over."""
+        ...
+
+    def free_bytes(self, folder: Path) -> int:
+        """Bytes that this user may still write below the folder."""
+        ...
+
+
+class LocalDisk:
+    """The disk of this machine."""
+
+    def create(self, path: Path, size_bytes: int) -> int:
+        """See `Disk.create`."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            _reserve(descriptor, size_bytes)
+        except OSError:
+            os.close(descriptor)
+            path.unlink()
+            raise
+        return descriptor
+
+    def write(self, descriptor: int, content: bytes | memoryview, offset_bytes: int) -> None:
+        """See `Disk.write`."""
+        rest = memoryview(content)
+        while rest:
+            written = os.pwrite(descriptor, rest, offset_bytes)
+            offset_bytes += written
+            rest = rest[written:]
+
+    def sync(self, descriptor: int) -> None:
+        """See `Disk.sync`."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """See `Disk.close`."""
+        os.close(descriptor)
+
+    def read(self, path: Path, offset_bytes: int, size_bytes: int) -> bytes:
+        """See `Disk.read`."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, size_bytes, offset_bytes)
+        finally:
+            os.close(descriptor)
+
+    def size(self, path: Path) -> int:
+        """See `Disk.size`."""
+        return path.stat().st_size
+
+    def replace(self, source: Path, target: Path) -> None:
+        """See `Disk.replace`."""
+        source.replace(target)
+
+    def sync_folder(self, folder: Path) -> None:
+        """See `Disk.sync_folder`."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """See `Disk.remove`."""
+        path.unlink(missing_ok=True)
+
+    def free_bytes(self, folder: Path) -> int:
+        """See `Disk.free_bytes`."""
+        status = os.statvfs(folder)
+        return status.f_bavail * status.f_frsize
+
+
+def _reserve(descriptor: int, size_bytes: int) -> None:
+    # macOS has no posix_fallocate: there a full disk shows at the first write that needs it.
+    if size_bytes and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size_bytes)

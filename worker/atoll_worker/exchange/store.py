@@ -1,0 +1,414 @@
+"""The artifact store on disk: what is bound survives a crash at any moment, whole.
+
+    FOLDER/LOCK              held by the one process that uses the folder
+    FOLDER/packs/<digest>.pack  see `pack`; written to `incoming`, synced, renamed
+    FOLDER/refs/<digest of the name>.json   {"ref", "digest"}; written after its pack, the same way
+    FOLDER/incoming/         what was being written; cleared at the start
+
+No torch, no numpy. Safe to use from several threads.
+"""
+
+import errno
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from atoll_worker.errors import CorruptArtifactError, NoSpaceError, WorkerError
+from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange import pack as packs
+from atoll_worker.exchange.disk import Disk, LocalDisk
+from atoll_worker.exchange.index import Bound, Index, Pin
+from atoll_worker.exchange.lock import FolderLock
+from atoll_worker.exchange.manifest import Blob, Manifest, digest_of
+from atoll_worker.exchange.upload import BlobWriter, BusyError, Upload
+
+PIECE_BYTES = 1024 * 1024
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
+
+class NotBoundError(LookupError):
+    """Nothing is bound to the ref."""
+
+
+class ChangedError(RuntimeError):
+    """The ref is bound to another artifact than the caller read before."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """From where to read one blob."""
+
+    digest: str
+    offset_bytes: int = 0
+
+
+class Store:
+    """One folder of artifacts.
+
+    Raises:
+        InUseError: another process uses the folder.
+        NoSpaceError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self._disk = disk or LocalDisk()
+        self._clock = clock
+        self._lock = threading.RLock()  # the index, the uploads and the pins
+        self._bind_lock = threading.Lock()  # one binding at a time: disk work outside `_lock`
+        self._index = Index()
+        self._uploads: dict[str, Upload] = {}
+        self._readers: dict[int, Pin] = {}
+        self._count = itertools.count()
+        self._broken: WorkerError | None = None
+        self._garbage = False  # whether a pack may have lost its last holder
+        with self._writing(0):
+            for name in ("packs", "refs", "incoming"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            self._folder_lock = FolderLock(folder)
+        try:
+            self._load()
+        except BaseException:
+            self._folder_lock.release()
+            raise
+
+    def close(self) -> None:
+        """End every upload and let go of the folder; again is no harm."""
+        with self._bind_lock, self._lock:
+            for upload in self._uploads.values():
+                upload.close()
+            self._uploads.clear()
+            self._folder_lock.release()
+
+    def bindings(self) -> tuple[Bound, ...]:
+        """What is bound now."""
+        with self._lock:
+            return tuple(self._index.refs.values())
+
+    def open_upload(self, ref: str, content: bytes) -> tuple[str, tuple[Blob, ...]]:
+        """A session for the artifact with this manifest, and the blobs that are missing.
+
+        The same ref and manifest again give the same session, with what is still missing.
+        Nothing is missing for a ref that is bound already: `bind` will say to what.
+
+        Raises:
+            ManifestError: the ref or the manifest is refused.
+            NoSpaceError: the disk cannot hold the missing blobs.
+        """
+        manifest = manifests.parse(content)
+        session = digest_of(f"{manifests.check_ref(ref)} {manifest.digest}".encode())
+        with self._lock:
+            self._check_disk()
+            upload = self._uploads.get(session)
+            if upload is None or not self._holds(upload):
+                upload = self._start_upload(session, ref, manifest)
+            upload.idle_since = self._clock()
+            return session, () if ref in self._index.refs else upload.outstanding()
+
+    @contextmanager
+    def writer(self, session: str) -> Iterator[BlobWriter]:
+        """Receive blobs of a session.
+
+        Raises:
+            BusyError: there is no such session (any more).
+            NoSpaceError: the disk is full; and what `BlobWriter.write` raises.
+        """
+        upload = self._upload(session)
+        writer = BlobWriter(upload)
+        try:
+            with self._writing(upload.size_bytes):
+                yield writer
+        finally:
+            writer.close()
+            upload.idle_since = self._clock()
+
+    def bind(self, session: str) -> tuple[Bound, bool]:
+        """Bind the ref of a session, durably; the binding that stands, and whether it is new.
+
+        Raises:
+            BusyError: there is no such session, or what it counted on is gone: open it again.
+            NoSpaceError: the disk is full.
+        """
+        with self._bind_lock:
+            upload = self._upload(session)
+            with self._lock:
+                self._check_disk()
+                standing = self._index.refs.get(upload.ref)
+                if standing is not None:
+                    self._end(session)
+                    return standing, False
+                if upload.outstanding() or not self._holds(upload):
+                    count = len(upload.outstanding())
+                    raise BusyError(f"{upload.ref} still lacks {count} blobs: open it again")
+            bound = self._bind(upload)
+            with self._lock:
+                self._end(session)
+            return bound, True
+
+    def resolve(self, ref: str) -> tuple[Bound, bytes]:
+        """What a ref is bound to, and the manifest's bytes.
+
+        Raises:
+            NotBoundError: nothing is bound to it.
+            CorruptArtifactError: the manifest is lost or was altered.
+        """
+        with self._lock:
+            bound = self._bound(ref)
+            place = self._index.manifest(bound.digest)
+        if place is not None:
+            name, span = place
+            content = self._read(name, span.offset_bytes, span.size_bytes)
+            if digest_of(content) == bound.digest:
+                return bound, content
+            self._damaged(name, bound.digest)
+        raise self._corrupt(ref, f"manifest {bound.digest}")
+
+    def read(
+        self, ref: str, manifest_digest: str, ranges: Sequence[Range]
+    ) -> Iterator[tuple[str, int, bytes]]:
+        """(blob digest, offset, at most 1 MiB) in order; what is read stays until the end.
+
+        Raises:
+            NotBoundError: nothing is bound to the ref.
+            ChangedError: the ref is bound to another artifact.
+            ManifestError: a blob that the artifact does not have, or an offset beyond its end.
+            CorruptArtifactError: a blob is lost or was altered, known at its end at the latest.
+        """
+        with self._lock:
+            bound = self._bound(ref)
+            if bound.digest != manifest_digest:
+                raise ChangedError(f"{ref} is bound to {bound.digest} now: resolve it again")
+            reader = next(self._count)
+            self._readers[reader] = Pin(bound.digest, bound.blobs)
+        try:
+            known = set(bound.blobs)
+            for wanted in ranges:
+                if wanted.digest not in known:
+                    raise manifests.ManifestError(f"{ref} has no blob {wanted.digest[:80]!r}")
+                yield from self._read_blob(ref, wanted)
+        finally:
+            with self._lock:
+                del self._readers[reader]
+                self._collect()  # what was dropped while it was read
+
+    def drop(self, refs: Sequence[str]) -> tuple[str, ...]:
+        """Unbind refs, durably, and reclaim what nobody needs; the refs that were bound."""
+        with self._bind_lock, self._lock:
+            dropped = tuple(ref for ref in refs if ref in self._index.refs)
+            with self._writing(0):
+                for ref in dropped:
+                    self._disk.remove(self._ref_path(ref))
+                    del self._index.refs[ref]
+                if dropped:
+                    self._disk.sync_folder(self.folder / "refs")
+                    self._garbage = True
+            self._collect()
+            return dropped
+
+    def expire(self, idle_seconds: float) -> None:
+        """End uploads that nobody touched for so long."""
+        with self._bind_lock, self._lock:
+            now = self._clock()
+            for session, upload in list(self._uploads.items()):
+                if now - upload.idle_since >= idle_seconds:
+                    self._end(session)
+                    self._garbage = True
+            self._collect()
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Replace a small file of the folder in one step.
+
+        Raises:
+            NoSpaceError: the disk is full.
+        """
+        self._write_small(self.folder / name, content)
+
+    def _load(self) -> None:
+        for leftover in (self.folder / "incoming").iterdir():
+            self._disk.remove(leftover)
+        for path in sorted((self.folder / "packs").glob(f"*{packs.SUFFIX}")):
+            pack = self._load_pack(path)
+            if pack is not None:
+                self._index.add(pack)
+        for path in sorted((self.folder / "refs").glob("*.json")):
+            self._load_ref(path)
+
+    def _load_pack(self, path: Path) -> packs.Pack | None:
+        try:
+            length = packs.head_bytes(self._disk.read(path, 0, packs.PREFIX.size))
+            head = self._disk.read(path, 0, length)
+            return packs.read_head(path.name, head, self._disk.size(path))
+        except ValueError:
+            return None  # whoever reads a ref that needs it is told
+
+    def _load_ref(self, path: Path) -> None:
+        try:
+            document = json.loads(self._disk.read(path, 0, PIECE_BYTES))
+            ref = manifests.check_ref(document["ref"])
+            digest = manifests.check_digest(document["digest"])
+        except (ValueError, KeyError, TypeError):
+            raise CorruptArtifactError(
+                f"{path} was altered: remove it, and the step that made the artifact runs again"
+            ) from None
+        self._index.refs[ref] = Bound(ref, digest)
+        try:
+            _, content = self.resolve(ref)
+        except CorruptArtifactError:
+            return  # whoever reads it is told
+        self._index.bind(ref, manifests.parse(content))
+
+    def _start_upload(self, session: str, ref: str, manifest: Manifest) -> Upload:
+        self._end(session)
+        bound = ref in self._index.refs
+        lacking = (blob for blob in manifest.blobs() if self._index.blob(blob.digest) is None)
+        upload = Upload(ref, manifest, () if bound else tuple(lacking), idle_since=self._clock())
+        if not bound and (upload.missing or self._index.manifest(manifest.digest) is None):
+            path = self.folder / "incoming" / f"{next(self._count)}.part"
+            with self._writing(upload.size_bytes):
+                upload.open(self._disk, path)
+        self._uploads[session] = upload
+        return upload
+
+    def _bind(self, upload: Upload) -> Bound:
+        target = self.folder / "packs" / upload.pack_name
+        if upload.opened:
+            with self._writing(upload.size_bytes):
+                upload.keep(target)
+            pack = packs.read_head(target.name, upload.head, upload.size_bytes)
+            with self._lock:
+                self._index.add(pack)
+        document = json.dumps({"ref": upload.ref, "digest": upload.manifest.digest})
+        self._write_small(self._ref_path(upload.ref), document.encode())
+        with self._lock:
+            return self._index.bind(upload.ref, upload.manifest)
+
+    def _holds(self, upload: Upload) -> bool:
+        """Whether all that an upload counts on, and does not bring, is still there."""
+        brought = {blob.digest for blob in upload.missing}
+        counted_on = (digest for digest in upload.pin.blobs if digest not in brought)
+        if upload.ref in self._index.refs:
+            return True
+        if not upload.opened and self._index.manifest(upload.manifest.digest) is None:
+            return False
+        return all(self._index.blob(digest) is not None for digest in counted_on)
+
+    def _upload(self, session: str) -> Upload:
+        with self._lock:
+            if session not in self._uploads:
+                raise BusyError("the upload has ended: open it again")
+            upload = self._uploads[session]
+            upload.idle_since = self._clock()
+            return upload
+
+    def _end(self, session: str) -> None:
+        upload = self._uploads.pop(session, None)
+        if upload is not None:
+            upload.close()
+
+    def _bound(self, ref: str) -> Bound:
+        bound = self._index.refs.get(manifests.check_ref(ref))
+        if bound is None:
+            raise NotBoundError(f"nothing is bound to {ref}: publish it first")
+        return bound
+
+    def _read_blob(self, ref: str, wanted: Range) -> Iterator[tuple[str, int, bytes]]:
+        with self._lock:
+            place = self._index.blob(wanted.digest)
+        if place is None:
+            raise self._corrupt(ref, f"blob {wanted.digest}")
+        name, span = place
+        if not 0 <= wanted.offset_bytes <= span.size_bytes:
+            raise manifests.ManifestError(f"blob {wanted.digest} ends at {span.size_bytes}")
+        hasher = blake3()
+        for position in range(0, span.size_bytes, PIECE_BYTES):
+            size = min(PIECE_BYTES, span.size_bytes - position)
+            content = self._read(name, span.offset_bytes + position, size)
+            hasher.update(content)
+            if len(content) < size:
+                break
+            skipped = max(0, wanted.offset_bytes - position)
+            if skipped < size:
+                yield wanted.digest, position + skipped, content[skipped:]
+        if f"blake3:{hasher.hexdigest()}" != wanted.digest:
+            self._damaged(name, wanted.digest)
+            raise self._corrupt(ref, f"blob {wanted.digest}")
+
+    def _read(self, name: str, offset_bytes: int, size_bytes: int) -> bytes:
+        try:
+            return self._disk.read(self.folder / "packs" / name, offset_bytes, size_bytes)
+        except OSError:
+            return b""  # a file that cannot be read is as good as one that is cut
+
+    def _damaged(self, name: str, digest: str) -> None:
+        with self._lock:
+            self._index.damaged(name, digest)
+
+    def _corrupt(self, ref: str, part: str) -> CorruptArtifactError:
+        return CorruptArtifactError(
+            f"{ref} cannot be read: its {part} in {self.folder} is lost or was altered; "
+            f"remove {self._ref_path(ref)} and run again"
+        )
+
+    def _collect(self) -> None:
+        if not self._garbage:
+            return
+        pins = [upload.pin for upload in self._uploads.values()] + list(self._readers.values())
+        for name in self._index.unreachable(pins):
+            self._index.remove(name)
+            self._disk.remove(self.folder / "packs" / name)
+        self._garbage = bool(pins)
+
+    def _ref_path(self, ref: str) -> Path:
+        # A ref may be longer than a file name, and `a` may stand beside `a/b`.
+        return self.folder / "refs" / f"{digest_of(ref.encode()).removeprefix('blake3:')}.json"
+
+    def _write_small(self, target: Path, content: bytes) -> None:
+        path = self.folder / "incoming" / f"{next(self._count)}.part"
+        with self._writing(len(content)):
+            descriptor = self._disk.create(path, len(content))
+            try:
+                self._disk.write(descriptor, content, 0)
+                self._disk.sync(descriptor)
+                self._disk.replace(path, target)
+            finally:
+                self._disk.close(descriptor)
+                self._disk.remove(path)
+            self._disk.sync_folder(target.parent)
+
+    def _check_disk(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    @contextmanager
+    def _writing(self, size_bytes: int) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _NO_SPACE:
+                raise self._no_space(size_bytes, error) from error
+            # After a failed sync nobody knows what is on the disk, and asking again lies.
+            self._broken = WorkerError(
+                f"the disk of {self.folder} failed ({error.strerror}): check it and run again"
+            )
+            raise self._broken from error
+
+    def _no_space(self, size_bytes: int, error: OSError) -> NoSpaceError:
+        if error.errno == errno.EROFS:
+            return NoSpaceError(f"{self.folder} is read-only: make it writable and run again")
+        free = self._disk.free_bytes(self.folder)
+        return NoSpaceError(
+            f"{self.folder} cannot take {size_bytes} bytes ({error.strerror}, {free} are free): "
+            "free some space and run again"
+        )

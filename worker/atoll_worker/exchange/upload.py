@@ -1,0 +1,190 @@
+"""One upload: the pack being written, and which of its blobs have arrived and been checked.
+
+A blob may come in pieces, in order, within one stream; two streams may share an upload but not
+a blob.
+"""
+
+import threading
+from pathlib import Path
+
+from blake3 import blake3
+
+from atoll_worker.errors import CorruptArtifactError
+from atoll_worker.exchange import pack as packs
+from atoll_worker.exchange.disk import Disk
+from atoll_worker.exchange.index import Pin
+from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError
+
+
+class BusyError(RuntimeError):
+    """Another stream is sending this blob, or the upload has ended: open it again."""
+
+
+class Upload:
+    """An open session. `close` must be called once, by whoever takes it out of the store."""
+
+    def __init__(
+        self, ref: str, manifest: Manifest, missing: tuple[Blob, ...], *, idle_since: float
+    ) -> None:
+        self.ref = ref
+        self.manifest = manifest
+        self.missing = missing
+        self.idle_since = idle_since
+        self.head = packs.head(manifest.to_bytes(), missing)
+        self.spans = packs.spans_of(len(self.head), missing)
+        self.pin = Pin(manifest.digest, tuple(blob.digest for blob in manifest.blobs()))
+        self._lock = threading.Lock()
+        self._file_lock = threading.Lock()  # no write may meet a descriptor that was closed
+        self._received: set[str] = set()
+        self._claimed: set[str] = set()
+        self._file: tuple[Disk, Path, int] | None = None
+
+    @property
+    def pack_name(self) -> str:
+        """File name of the pack once it is whole."""
+        return packs.name_of(self.head)
+
+    @property
+    def opened(self) -> bool:
+        """Whether a pack is being written."""
+        return self._file is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the pack."""
+        return len(self.head) + sum(blob.size_bytes for blob in self.missing)
+
+    def open(self, disk: Disk, path: Path) -> None:
+        """Reserve the space of the pack and write its head.
+
+        Raises:
+            OSError: as the disk says; nothing is left behind.
+        """
+        descriptor = disk.create(path, self.size_bytes)
+        self._file = (disk, path, descriptor)
+        try:
+            disk.write(descriptor, self.head, 0)
+        except OSError:
+            self.close()
+            raise
+
+    def outstanding(self) -> tuple[Blob, ...]:
+        """Blobs that have not arrived, in the order of the manifest."""
+        with self._lock:
+            return tuple(blob for blob in self.missing if blob.digest not in self._received)
+
+    def claim(self, digest: str) -> packs.Span | None:
+        """The place of a blob that the caller may now send; None for one that is there already.
+
+        Raises:
+            ManifestError: the blob was not asked for.
+            BusyError: another stream is sending it.
+        """
+        if digest not in self.spans:
+            raise ManifestError(
+                f"blob {digest[:80]!r} was not asked for in the upload of {self.ref}"
+            )
+        with self._lock:
+            if digest in self._received:
+                return None
+            if digest in self._claimed:
+                raise BusyError(f"another stream is sending blob {digest} of {self.ref}")
+            self._claimed.add(digest)
+        return self.spans[digest]
+
+    def release(self, digest: str, *, received: bool) -> None:
+        """End a claim."""
+        with self._lock:
+            self._claimed.discard(digest)
+            if received:
+                self._received.add(digest)
+
+    def write(self, content: bytes, offset_bytes: int) -> None:
+        """Write at an offset of the pack."""
+        with self._file_lock:
+            disk, _, descriptor = self._opened()
+            disk.write(descriptor, content, offset_bytes)
+
+    def keep(self, target: Path) -> None:
+        """Give the pack its name, durably; nothing is left to close."""
+        with self._file_lock:
+            disk, path, descriptor = self._opened()
+            disk.sync(descriptor)
+            disk.replace(path, target)
+            disk.close(descriptor)
+            self._file = None
+        disk.sync_folder(target.parent)
+
+    def close(self) -> None:
+        """Throw away a pack that was not kept."""
+        with self._file_lock:
+            if self._file is None:
+                return
+            disk, path, descriptor = self._file
+            self._file = None
+            disk.close(descriptor)
+            disk.remove(path)
+
+    def _opened(self) -> tuple[Disk, Path, int]:
+        if self._file is None:
+            raise BusyError(f"the upload of {self.ref} has ended: open it again")
+        return self._file
+
+
+class BlobWriter:
+    """One stream into an upload; checks each blob against its digest as it arrives."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._digest: str | None = None
+        self._span: packs.Span | None = None
+        self._position = 0
+        self._hasher = blake3()
+        self.received_bytes = 0
+
+    def write(self, digest: str, offset_bytes: int, content: bytes) -> None:
+        """Take the next run of bytes.
+
+        Raises:
+            ManifestError: a blob that was not asked for, or bytes out of order or too many.
+            CorruptArtifactError: the whole blob does not have the digest it is named by.
+            BusyError: another stream is sending this blob, or the upload has ended.
+            OSError: as the disk says.
+        """
+        if digest != self._digest:
+            self._start(digest)
+        if self._span is None:
+            return
+        if offset_bytes != self._position or offset_bytes + len(content) > self._span.size_bytes:
+            raise ManifestError(
+                f"{len(content)} bytes at {offset_bytes} of blob {digest}, "
+                f"which has {self._span.size_bytes} and goes on at {self._position}"
+            )
+        self._upload.write(content, self._span.offset_bytes + offset_bytes)
+        self._hasher.update(content)
+        self._position += len(content)
+        self.received_bytes += len(content)
+        if self._position == self._span.size_bytes:
+            self._finish(digest)
+
+    def close(self) -> None:
+        """Give back the blob that is not whole, if there is one."""
+        if self._digest is not None and self._span is not None:
+            self._upload.release(self._digest, received=False)
+        self._digest = self._span = None
+
+    def _start(self, digest: str) -> None:
+        self.close()
+        self._span = self._upload.claim(digest)
+        self._digest = digest
+        self._position = 0
+        self._hasher = blake3()
+
+    def _finish(self, digest: str) -> None:
+        intact = f"blake3:{self._hasher.hexdigest()}" == digest
+        self._upload.release(digest, received=intact)
+        self._digest = self._span = None
+        if not intact:
+            raise CorruptArtifactError(
+                f"blob {digest} of {self._upload.ref} arrived altered: publish it again"
+            )
