@@ -1,0 +1,1 @@
+"""Datasets: where they come from, and who trains on which part."""

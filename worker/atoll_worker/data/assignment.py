@@ -1,0 +1,131 @@
+"""Which sample belongs to which island: the artifact that freezes it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import blake3
+import torch
+from pydantic import JsonValue
+from torch import Tensor
+
+from atoll_worker.data.dataset import Dataset
+from atoll_worker.errors import ContractError
+from atoll_worker.ports import Artifact
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Every sample's island, in dataset order.
+
+    Attributes:
+        count: islands.
+        train_island_N: int64, island of each training sample, in the order of `dataset.train`.
+        holdout_island_N: int64, the same for `dataset.holdout`.
+        fine_cluster_N: int64, fine cluster of each training sample; None without clusters.
+        picture_index_P: int64 positions in `dataset.train` of the points of the picture.
+        picture_xy_P2: float32, first two principal components of those, in [-1, 1].
+    """
+
+    count: int
+    train_island_N: Tensor
+    holdout_island_N: Tensor
+    fine_cluster_N: Tensor | None
+    picture_index_P: Tensor
+    picture_xy_P2: Tensor
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Training samples of each island."""
+        return tuple(torch.bincount(self.train_island_N, minlength=self.count).tolist())
+
+    @property
+    def holdout_sizes(self) -> tuple[int, ...]:
+        """Holdout samples of each island."""
+        return tuple(torch.bincount(self.holdout_island_N, minlength=self.count).tolist())
+
+    @property
+    def imbalance(self) -> float:
+        """Largest part over the mean part; 1 is perfect."""
+        return max(self.sizes) * self.count / sum(self.sizes)
+
+    @property
+    def digest(self) -> str:
+        """Digest of who owns what; equal partitions have equal digests."""
+        hasher = blake3.blake3()
+        for islands in (self.train_island_N, self.holdout_island_N):
+            hasher.update(len(islands).to_bytes(8, "little"))
+            hasher.update(islands.contiguous().numpy().astype("<i8").tobytes())
+        return f"blake3:{hasher.hexdigest()}"
+
+    def to_artifact(self, dataset: Dataset, partition_type: str) -> Artifact:
+        """The artifact of `assignment`, which the router and the evaluation read."""
+        tensors = {
+            "island_of_sample": self.train_island_N,
+            "island_of_holdout": self.holdout_island_N,
+            "picture_index": self.picture_index_P,
+            "picture_xy": self.picture_xy_P2,
+        }
+        if self.fine_cluster_N is not None:
+            tensors["fine_cluster"] = self.fine_cluster_N
+        metadata: dict[str, JsonValue] = {
+            "role": "partition",
+            "partition": partition_type,
+            "count": self.count,
+            "sizes": list(self.sizes),
+            "holdoutSizes": list(self.holdout_sizes),
+            "imbalance": self.imbalance,
+            "normalisation": dataset.normalisation,
+            **self._identity(dataset),
+        }
+        return Artifact(tensors=tensors, metadata=metadata)
+
+    def part_artifact(self, dataset: Dataset, island: int) -> Artifact:
+        """The artifact of `assignment/<island>`: the samples of that island and no other's."""
+        return Artifact(
+            tensors={
+                "train": dataset.train[self.train_island_N == island],
+                "holdout": dataset.holdout[self.holdout_island_N == island],
+            },
+            metadata={"role": "partition", "island": island, **self._identity(dataset)},
+        )
+
+    def _identity(self, dataset: Dataset) -> dict[str, JsonValue]:
+        return {
+            "assignmentHash": self.digest,
+            "dataDigest": dataset.digest,
+            "sampleShape": list(dataset.sample.shape),
+            "classNames": list(dataset.class_names),
+        }
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, dataset: Dataset) -> Self:
+        """Read `assignment` back.
+
+        Raises:
+            ContractError: it was made of other data than `dataset`.
+        """
+        require_same_data(artifact, dataset)
+        count = artifact.metadata["count"]
+        assert isinstance(count, int)
+        return cls(
+            count=count,
+            train_island_N=artifact.tensors["island_of_sample"],
+            holdout_island_N=artifact.tensors["island_of_holdout"],
+            fine_cluster_N=artifact.tensors.get("fine_cluster"),
+            picture_index_P=artifact.tensors["picture_index"],
+            picture_xy_P2=artifact.tensors["picture_xy"],
+        )
+
+
+def require_same_data(artifact: Artifact, dataset: Dataset) -> None:
+    """Check that an artifact speaks of these data.
+
+    Raises:
+        ContractError: the data have changed since the artifact was made, or differ here.
+    """
+    theirs = artifact.metadata.get("dataDigest")
+    if theirs != dataset.digest:
+        raise ContractError(
+            f"the data here ({dataset.digest[:19]}) are not the data that were divided "
+            f"({str(theirs)[:19]}): give every island the same files, or start a new job"
+        )

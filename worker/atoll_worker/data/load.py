@@ -1,0 +1,60 @@
+"""From `spec.data` to a dataset: one place that knows the kinds of source."""
+
+from pathlib import Path
+
+import torch
+from atoll_api.spec.data import Data
+
+from atoll_worker.data.arrays import ARRAY_SUFFIXES, read_arrays
+from atoll_worker.data.dataset import Dataset, Samples, make_dataset
+from atoll_worker.data.images import read_image_folder
+from atoll_worker.errors import BadDataError
+
+
+def load(data: Data) -> Dataset:
+    """Read the data a job names. The same files give the same dataset, in the same order.
+
+    Raises:
+        BadDataError: the source is missing, empty, damaged or of the wrong shape.
+    """
+    return make_dataset(_read(data), data.holdout)
+
+
+def _read(data: Data) -> Samples:
+    scheme, _, rest = data.source.partition("://")
+    if scheme == "builtin":
+        return _read_builtin(rest, data)
+    path = Path(rest)
+    if not path.exists():
+        raise BadDataError(f"data.source: {path} does not exist: check the path")
+    if path.is_dir():
+        return read_image_folder(path, data.image_size)
+    if path.suffix.lower() not in ARRAY_SUFFIXES:
+        raise BadDataError(
+            f"data.source: {path} is neither a folder of images nor an .npz or .safetensors file"
+        )
+    _refuse_image_size(data)
+    return read_arrays(path)
+
+
+def _read_builtin(name: str, data: Data) -> Samples:
+    if name != "digits":
+        raise BadDataError(f"data.source: no builtin data {name!r}: use builtin://digits")
+    _refuse_image_size(data)
+    from sklearn.datasets import load_digits  # noqa: PLC0415 (2 s that file sources need not pay)
+
+    digits = load_digits()
+    x = torch.from_numpy(digits.images).to(torch.float32).reshape(-1, 1, 8, 8) / 8 - 1
+    return Samples(
+        x_ND=x,
+        label_N=torch.from_numpy(digits.target).to(torch.int64),
+        class_names=tuple(str(name) for name in digits.target_names),
+        normalisation="x / 8 - 1",
+    )
+
+
+def _refuse_image_size(data: Data) -> None:
+    if data.image_size is not None:
+        raise BadDataError(
+            f"data.imageSize: {data.source} is no folder of images: remove data.imageSize"
+        )

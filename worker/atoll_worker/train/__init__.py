@@ -1,0 +1,1 @@
+"""Training one model: seeds, the loop, the moving average, checkpoints."""

@@ -1,0 +1,180 @@
+"""Checkpoints: all that a run needs to go on at the same bits."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from atoll_api import names
+from atoll_api.names import Ref, StepName
+from pydantic import JsonValue
+from torch import Tensor
+
+from atoll_worker.errors import CorruptArtifactError, RejectedError, WorkerError
+from atoll_worker.ports import Artifact, Artifacts
+from atoll_worker.train.loop import TrainingState
+
+_KEPT = 2
+"""The newest, and one before it should the newest be damaged."""
+
+
+def snapshot(state: TrainingState) -> Artifact:
+    """A copy of the state that later steps do not change."""
+    tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
+    tensors |= {f"ema/{name}": value for name, value in state.ema.state().items()}
+    for index, entry in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{key}": value for key, value in entry.items()}
+    curve: list[JsonValue] = [[step, loss] for step, loss in state.curve]
+    return Artifact(
+        tensors={name: value.detach().clone() for name, value in tensors.items()},
+        metadata={
+            "role": "checkpoint",
+            "step": state.step,
+            "lossCurve": curve,
+            "lossSum": float(state.loss_sum),
+        },
+    )
+
+
+def restore(state: TrainingState, checkpoint: Artifact) -> None:
+    """Make a fresh state what it was when the checkpoint was taken.
+
+    Raises:
+        CorruptArtifactError: it does not belong to this model. The state is then undefined.
+    """
+    try:
+        _restore(state, checkpoint)
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+        raise CorruptArtifactError(
+            f"the checkpoint does not fit the model ({type(error).__name__}): start a new job"
+        ) from error
+
+
+def _restore(state: TrainingState, checkpoint: Artifact) -> None:
+    metadata: dict[str, object] = dict(checkpoint.metadata)
+    step, curve, loss_sum = (metadata[key] for key in ("step", "lossCurve", "lossSum"))
+    if not isinstance(step, int) or not isinstance(curve, list):
+        raise TypeError("step or lossCurve")
+    state.model.load_state_dict(_below("model/", checkpoint))
+    state.ema.load(_below("ema/", checkpoint))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below("optimizer/", checkpoint).items():
+        index, _, key = name.partition("/")
+        moments.setdefault(int(index), {})[key] = value
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state.curve = [(int(at), float(loss)) for at, loss in curve]
+    state.loss_sum = torch.tensor(loss_sum, dtype=torch.float64)
+    state.step = step
+
+
+def _below(prefix: str, artifact: Artifact) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value.clone()
+        for name, value in artifact.tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A state to go on from, and what was wrong with newer checkpoints."""
+
+    state: TrainingState
+    note: str
+
+
+def resume(
+    artifacts: Artifacts, step_name: StepName, fresh: Callable[[], TrainingState]
+) -> Resumed:
+    """The state of the newest readable checkpoint, or a fresh one.
+
+    Args:
+        artifacts: where checkpoints are.
+        step_name: whose checkpoints.
+        fresh: makes the state before the first step.
+    """
+    notes: list[str] = []
+    for ref in reversed(_checkpoints(artifacts, step_name)):
+        state = fresh()
+        try:
+            restore(state, artifacts.fetch(ref))
+        except (CorruptArtifactError, RejectedError) as error:
+            notes.append(f"{ref} is not readable ({error})")
+            continue
+        notes.append(f"resumed at step {state.step}")
+        return Resumed(state, "; ".join(notes))
+    if notes:
+        notes.append("started again")
+    return Resumed(fresh(), "; ".join(notes))
+
+
+def _checkpoints(artifacts: Artifacts, step_name: StepName) -> list[Ref]:
+    """Refs of the checkpoints of a step, oldest first."""
+    found = []
+    for ref in artifacts.bindings(f"checkpoints/{step_name}/"):
+        parsed = names.parse_checkpoint_ref(ref)
+        if parsed is not None and parsed[0] == step_name:
+            found.append((parsed[1], ref))
+    return [ref for _, ref in sorted(found)]
+
+
+class CheckpointWriter:
+    """Saves checkpoints in the background, one at a time; training never waits for the hub.
+
+    A checkpoint that comes while another is on its way replaces the one that waits. What the
+    hub refuses, or cannot be told, is kept in `problem`: it costs a resume, not the training.
+    """
+
+    def __init__(self, artifacts: Artifacts, step_name: StepName) -> None:
+        self._artifacts = artifacts
+        self._step_name = step_name
+        self._wake = threading.Condition()
+        self._waiting: tuple[int, Artifact] | None = None
+        self._busy = False
+        self._closed = False
+        self.problem = ""
+        """Why the last save did not succeed; empty when it did."""
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def save(self, step: int, checkpoint: Artifact) -> None:
+        """Take a snapshot over, to be saved as soon as the one before it is."""
+        with self._wake:
+            self._waiting = (step, checkpoint)
+            self._wake.notify_all()
+
+    def finish(self) -> str:
+        """Wait until everything taken over is saved or given up; returns `problem`."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._waiting is None and not self._busy)
+        return self.problem
+
+    def close(self) -> None:
+        """End without saving what still waits; a save on its way ends by itself."""
+        with self._wake:
+            self._waiting = None
+            self._closed = True
+            self._wake.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting is not None or self._closed)
+                if self._waiting is None:
+                    return
+                (step, checkpoint), self._waiting, self._busy = self._waiting, None, True
+            try:
+                self.problem = self._save(step, checkpoint)
+            finally:
+                with self._wake:
+                    self._busy = False
+                    self._wake.notify_all()
+
+    def _save(self, step: int, checkpoint: Artifact) -> str:
+        try:
+            self._artifacts.publish(names.checkpoint_ref(self._step_name, step), checkpoint)
+            self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
+        except WorkerError as error:
+            return f"checkpoint of step {step} not saved: {error}"
+        return ""

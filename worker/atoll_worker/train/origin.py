@@ -1,0 +1,38 @@
+"""Where a trained model comes from: the partition it was trained on."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from atoll_api.names import Ref
+
+from atoll_worker.data.assignment import require_same_data
+from atoll_worker.data.dataset import Dataset
+from atoll_worker.ports import Artifact, Artifacts
+
+_IDENTITY = ("assignmentHash", "dataDigest", "sampleShape", "classNames")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A bound partition, whole or one island's part of it."""
+
+    partition: Artifact
+    digest: str
+
+    @classmethod
+    def fetch(cls, artifacts: Artifacts, ref: Ref, dataset: Dataset) -> Self:
+        """Read a partition.
+
+        Raises:
+            ContractError: it divides other data than `dataset`.
+            RejectedError: nothing is bound to the ref.
+        """
+        partition = artifacts.fetch(ref)
+        require_same_data(partition, dataset)
+        return cls(partition, artifacts.bindings(ref)[ref].digest)
+
+    def publish(self, artifacts: Artifacts, ref: Ref, role: str, trained: Artifact) -> None:
+        """Bind what was trained on this partition, with the partition as its parent."""
+        identity = {key: self.partition.metadata[key] for key in _IDENTITY}
+        metadata = {**trained.metadata, **identity, "role": role}
+        artifacts.publish(ref, replace(trained, metadata=metadata, parents=(self.digest,)))
