@@ -25,6 +25,8 @@ async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
     decided = plan(job.spec, observed, now)
     for action in decided.actions:
         await runtime.apply(action)
+    if observed.ended is not None and not decided.actions:
+        return decided  # all has been said; the world it was said of may be gone by now
     current = status(job.spec, observed, decided, previous, now)
     if current != previous:
         await runtime.write_status(current)

@@ -41,25 +41,38 @@ def status(
     previous: TrainingJobStatus | None,
     now: float,
 ) -> TrainingJobStatus:
-    """The whole status; times in seconds since the epoch. Lists are cut to what an API takes."""
+    """The whole status; times in seconds since the epoch. Lists are cut to what an API takes.
+
+    Before the hub has been heard, what was known of a resumed job stands.
+    """
     before = previous or TrainingJobStatus()
     seen = level(pipeline(spec), observed)
     claims = _claims(spec, seen, observed, plan.outcome)
+    unheard = previous is not None and observed.hub.address is None
+    measured = before if unheard else _measured(spec, seen, observed, plan.outcome, now)
     ended = isinstance(plan.outcome, Complete | Failed)
+    said = {
+        "state": _state(seen, observed, plan.outcome),
+        "conditions": conditions.transition(before.conditions, claims, rfc3339(now)),
+        "evaluation": EvaluationStatus(metrics=observed.metrics or before.evaluation.metrics),
+        "hub": observed.hub.address if isinstance(plan.outcome, Ongoing) else None,
+        "start_time": before.start_time or rfc3339(observed.start_time),
+        "completion_time": (before.completion_time or rfc3339(now)) if ended else None,
+    }
+    return measured.model_copy(update=said)
+
+
+def _measured(
+    spec: TrainingJobSpec, seen: Level, observed: Observed, outcome: Outcome, now: float
+) -> TrainingJobStatus:
+    """The part that is read off the level."""
     islands = [step_status(step, seen, observed) for step in seen.islands()]
-    done = len(seen.islands(Fate.DONE))
     return TrainingJobStatus(
-        state=_state(seen, observed, plan.outcome),
-        conditions=conditions.transition(before.conditions, claims, rfc3339(now)),
         islands=worst_first(islands)[:SHOWN_ISLANDS],
-        islands_ready=f"{done}/{spec.islands.count}",
+        islands_ready=f"{len(seen.islands(Fate.DONE))}/{spec.islands.count}",
         steps=tuple(step_status(step, seen, observed) for step in seen.others()),
-        progress=_progress(spec, seen, observed, plan.outcome, now),
+        progress=_progress(spec, seen, observed, outcome, now),
         artifacts=_artifacts(observed)[:SHOWN_ARTIFACTS],
-        evaluation=EvaluationStatus(metrics=observed.metrics or before.evaluation.metrics),
-        hub=observed.hub.address,
-        start_time=before.start_time or rfc3339(observed.start_time),
-        completion_time=(before.completion_time or rfc3339(now)) if ended else None,
     )
 
 
