@@ -41,34 +41,38 @@ def exit_code_of(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         result = atoll.main(arguments, prog_name="atoll", standalone_mode=False)
-    except InvalidJobError as error:
-        _tell(*(str(problem) for problem in error.problems))
-        count = len(error.problems)
-        _tell(f"{count} problem{'s' if count > 1 else ''}; `atoll validate --help` says more")
-        return ExitCode.INVALID
-    except CliError as error:
-        _tell(str(error))
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         return ExitCode.OK  # whoever read our output has seen enough
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort: a line instead of a traceback
         if debug:
             traceback.print_exc()
-        return _unexpected(error)
+        return _explain(error)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _unexpected(error: Exception) -> ExitCode:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
-        _tell(f"{error.filename or 'the disk'}: {error.strerror}: free some space, then run again")
-        return ExitCode.NO_SPACE
-    _tell(f"{type(error).__name__}: {error} (run with --debug for the traceback)")
-    return ExitCode.FAILED
+def _explain(error: Exception) -> ExitCode:
+    """Tell the user, and say with which code to end."""
+    match error:
+        case InvalidJobError():
+            count = len(error.problems)
+            _tell(*(str(problem) for problem in error.problems))
+            _tell(f"{count} problem{'s' if count > 1 else ''}; nothing was started")
+            return ExitCode.INVALID
+        case CliError():
+            _tell(str(error))
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return ExitCode.USAGE
+        case OSError(errno=errno.ENOSPC | errno.EROFS | errno.EDQUOT):
+            where = error.filename or "the disk"
+            _tell(f"{where}: {error.strerror}: free some space, then run again")
+            return ExitCode.NO_SPACE
+        case _:
+            _tell(f"{type(error).__name__}: {error} (run with --debug for the traceback)")
+            return ExitCode.FAILED
 
 
 def _tell(*lines: str) -> None:

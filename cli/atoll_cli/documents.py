@@ -16,15 +16,13 @@ _MAX_BYTES = 4 * 2**20
 
 
 def read_job(path: Path) -> TrainingJob:
-    """Read, parse and check a job; a relative `file://` source becomes absolute.
+    """Read, parse and check a job.
 
     Raises:
         CliError: the file cannot be read, or is not one YAML document.
         atoll_api.problems.InvalidJobError: with every problem of the job.
     """
-    document = _load(path, _read(path))
-    _make_source_absolute(document, path.resolve().parent)
-    return parse_job(document)
+    return parse_job(_load(path, _read(path)))
 
 
 def _read(path: Path) -> str:
@@ -57,18 +55,6 @@ def _load(path: Path, text: str) -> Any:
         problem = Problem("the document", f"the file holds {len(documents)} documents, not one")
         raise InvalidJobError([problem])
     return documents[0]
-
-
-def _make_source_absolute(document: Any, folder: Path) -> None:
-    """A job's file and its data travel together: the path is taken from the file, not the shell."""
-    try:
-        data = document["spec"]["data"]
-        source = data["source"]
-    except (KeyError, TypeError):
-        return
-    scheme = "file://"
-    if isinstance(source, str) and source.startswith(scheme) and len(source) > len(scheme):
-        data["source"] = scheme + str(folder / source.removeprefix(scheme))
 
 
 def to_yaml(document: dict[str, Any]) -> str:

@@ -115,7 +115,7 @@ def table(status: TrainingJobStatus, clocks: Clocks, now: float) -> Table:
     """The live table of one status."""
     grid = Table.grid(padding=(0, 1))
     for justify in ("left", "left", "right", "right", "right", "right"):
-        grid.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        grid.add_column(justify=justify, no_wrap=True)
     grid.add_column(overflow="ellipsis", no_wrap=True)
     for step in steps_of(status):
         grid.add_row(*_row(step, clocks.eta(step, now)))

@@ -63,3 +63,10 @@ def _require(folder: Path) -> Path:
     if not (folder / "job.json").is_file():
         raise CliError(f"{folder}: not the folder of a run; give what `atoll run` called it")
     return folder
+
+
+def combine_of(job: TrainingJob) -> str:
+    """The combine strategy that the job chose."""
+    ensemble = job.spec.strategy.expert_ensemble
+    assert ensemble is not None  # filled in when the job was parsed
+    return ensemble.combine.type

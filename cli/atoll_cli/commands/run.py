@@ -10,8 +10,9 @@ from atoll_api.exit_codes import ExitCode
 from atoll_api.problems import warnings
 from atoll_api.spec import TrainingJob
 from atoll_operator.errors import OperatorError
-from atoll_operator.local.run import LocalOptions, run
-from atoll_operator.plan.model import Complete, Failed, Outcome
+from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.run import run
+from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stopped
 from rich.console import Console
 
 from atoll_cli import live, summary
@@ -47,9 +48,7 @@ def command(
     folder = out or Path("runs") / job.metadata.name
     for warning in warnings(job):
         print(f"warning: {warning}", file=sys.stderr)
-    options = LocalOptions(
-        parallel=parallel, hub_port=hub_port, import_folders=(file.resolve().parent, Path.cwd())
-    )
+    options = LocalOptions(base_folder=file.resolve().parent, parallel=parallel, hub_port=hub_port)
     console = Console(stderr=False)
     view = live.Lines(console) if plain or not console.is_terminal else live.Bars(console)
     console.print(f"[bold]{job.metadata.name}[/]: {job.spec.islands.count} islands, in {folder}")
@@ -90,7 +89,7 @@ def _conclude(
             return ExitCode.OK
         case Failed(reason=reason, message=message):
             raise CliError(f"{reason}: {message}; logs are in {folder / 'logs'}", ExitCode.FAILED)
-        case _:
+        case Stopped() | Ongoing():
             console.print(f"Stopped. Run the same command again to go on from here ({folder}).")
             terminated = received == signal.SIGTERM
             return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
