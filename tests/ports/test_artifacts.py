@@ -1,13 +1,17 @@
 """One suite for `ports.Artifacts` and `ports.Progress`: the fake in memory and the real hub."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 import torch
 from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
-from atoll_worker.exchange.memory import MemoryArtifacts
-from atoll_worker.ports import Artifact, Artifacts
+from atoll_worker.exchange.client import ExchangeClient
+from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress
+from atoll_worker.ports import Artifact, Artifacts, Progress, ProgressReport, WireBytes
+from hub_process import HubProcess
 
 REF = Ref("experts/0")
 DTYPES = [
@@ -22,12 +26,35 @@ DTYPES = [
     torch.float32,
     torch.float64,
 ]
-Make = Callable[[], Artifacts]
 
 
-@pytest.fixture(params=["memory"])
-def artifacts(request: pytest.FixtureRequest) -> Artifacts:
-    return MemoryArtifacts()
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = HubProcess(tmp_path_factory.mktemp("hub"))
+    yield process.start()
+    process.kill()
+
+
+@pytest.fixture(params=["memory", "hub"])
+def artifacts(request: pytest.FixtureRequest) -> Iterator[Artifacts]:
+    if request.param == "memory":
+        yield MemoryArtifacts()
+        return
+    with ExchangeClient(request.getfixturevalue("hub"), step="test") as client:
+        client.drop(list(client.bindings()))
+        yield client
+
+
+@pytest.fixture(params=["memory", "hub"])
+def progress(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Progress]]:
+    """Makes the progress of a step."""
+    if request.param == "memory":
+        reports: dict[str, ProgressReport] = {}
+        yield lambda step: MemoryProgress(step, reports)
+        return
+    address = request.getfixturevalue("hub")
+    with ExitStack() as stack:
+        yield lambda step: stack.enter_context(ExchangeClient(address, step))
 
 
 def an_artifact(value: float = 1.0) -> Artifact:
@@ -138,3 +165,16 @@ def test_what_no_manifest_can_say_is_refused(artifacts: Artifacts) -> None:
         artifacts.publish(REF, Artifact({"x": torch.ones((1,) * 9)}))
     with pytest.raises(RejectedError, match="JSON"):
         artifacts.publish(REF, Artifact({}, {"loss": float("nan")}))
+
+
+def test_the_last_report_of_each_step_stands(progress: Callable[[str], Progress]) -> None:
+    wire = (WireBytes("island", 0, 0), WireBytes("hub", 3, 4))
+    last = ProgressReport(2, 10, 0.5, 123.0, "training", wire)
+    island, router = progress("island-0"), progress("router")
+    island.report(ProgressReport(1, 10))
+    island.report(last)
+    router.report(ProgressReport(0, 0))
+    deadline = time.monotonic() + 60
+    while (seen := router.snapshot()) != {"island-0": last, "router": ProgressReport(0, 0)}:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)

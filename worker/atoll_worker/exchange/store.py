@@ -13,7 +13,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ from atoll_worker.exchange.manifest import Blob, Manifest, digest_of
 from atoll_worker.exchange.upload import BlobWriter, BusyError, Upload
 
 PIECE_BYTES = 1024 * 1024
+Pieces = Generator[tuple[str, int, bytes], None, None]
+"""(digest, offset, content) of blobs."""
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
@@ -175,9 +177,7 @@ class Store:
             self._damaged(name, bound.digest)
         raise self._corrupt(ref, f"manifest {bound.digest}")
 
-    def read(
-        self, ref: str, manifest_digest: str, ranges: Sequence[Range]
-    ) -> Iterator[tuple[str, int, bytes]]:
+    def read(self, ref: str, manifest_digest: str, ranges: Sequence[Range]) -> Pieces:
         """(blob digest, offset, at most 1 MiB) in order; what is read stays until the end.
 
         Raises:
@@ -323,7 +323,7 @@ class Store:
             raise NotBoundError(f"nothing is bound to {ref}: publish it first")
         return bound
 
-    def _read_blob(self, ref: str, wanted: Range) -> Iterator[tuple[str, int, bytes]]:
+    def _read_blob(self, ref: str, wanted: Range) -> Pieces:
         with self._lock:
             place = self._index.blob(wanted.digest)
         if place is None:

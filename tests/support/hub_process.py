@@ -1,0 +1,84 @@
+"""A real hub in a process of its own, that a test may kill and start again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from atoll_api import names, work_order
+from atoll_api.work_order import HubOrder, JobIdentity
+
+START_SECONDS = 60.0
+
+
+class HubProcess:
+    """`python -m atoll_worker ORDER.json` for a hub over `folder`."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self._port = port
+        self._process: subprocess.Popen[str] | None = None
+        self.address = ""
+        self.ready_seconds = 0.0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, prefix: tuple[str, ...] = ()) -> str:
+        """Start, and wait until it serves; its address, the same at every start."""
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        started = time.monotonic()
+        process = self.launch(prefix)
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() - started > START_SECONDS:
+                message = process.communicate()[1]
+                raise AssertionError(f"the hub ended with {process.returncode}: {message}")
+            time.sleep(0.01)
+        self.ready_seconds = time.monotonic() - started
+        self.address = str(json.loads(ready.read_text())["address"])
+        self._port = int(self.address.rpartition(":")[2])
+        return self.address
+
+    def launch(self, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+        """Start without waiting."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        order = HubOrder(
+            job=JobIdentity(name="test", uid="0"),
+            step="hub",
+            store=str(self.store),
+            port=self._port,
+            ready_file=str(self.folder / "ready.json"),
+        )
+        path = self.folder / "hub.json"
+        path.write_text(work_order.dump(order))
+        self._process = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "atoll_worker", str(path)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {names.ENV_LIFELINE: "1"},
+        )
+        return self._process
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self._end(signal.SIGKILL)
+
+    def terminate(self) -> tuple[int, str]:
+        """SIGTERM, and wait; exit code and standard error."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> tuple[int, str]:
+        if self._process is None:
+            return 0, ""
+        process, self._process = self._process, None
+        process.send_signal(number)
+        message = process.communicate(timeout=60)[1]
+        return process.returncode, message

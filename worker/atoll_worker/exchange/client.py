@@ -1,0 +1,110 @@
+"""A process's side of the exchange: `ports.Artifacts` and `ports.Progress` on one channel."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from atoll.exchange.v1 import exchange_pb2 as pb
+from atoll.progress.v1 import progress_pb2 as progress_pb
+from atoll_api.names import Ref
+
+from atoll_worker.errors import CorruptArtifactError
+from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange.connection import UNARY_SECONDS, Connection, Effort, Patience
+from atoll_worker.exchange.encoding import Encoded, check_ref, encode
+from atoll_worker.exchange.reporter import HubProgress
+from atoll_worker.exchange.transfer import Download, upload
+from atoll_worker.ports import Artifact, Binding, ProgressReport
+
+
+class ExchangeClient:
+    """What a process sees of its hub: `ports.Artifacts` and `ports.Progress` of one step.
+
+    Nothing is dialled before the first call: a hub that does not answer raises there. `close`,
+    or leaving the `with` block, sends the last report.
+    """
+
+    def __init__(self, address: str, step: str, patience: Patience | None = None) -> None:
+        self._connection = Connection(address, patience or Patience())
+        self._progress = HubProgress(self._connection, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Send the last report and close the channel."""
+        self._progress.close()
+        self._connection.close()
+
+    def report(self, report: ProgressReport) -> None:
+        """See `ports.Progress.report`: stores a reference, which a thread sends."""
+        self._progress.report(report)
+
+    def snapshot(self) -> Mapping[str, ProgressReport]:
+        """See `ports.Progress.snapshot`."""
+        return self._progress.snapshot()
+
+    def publish(self, ref: Ref, artifact: Artifact) -> Binding:
+        """See `ports.Artifacts.publish`."""
+        check_ref(ref)
+        encoded = encode(artifact)
+        return self._connection.retry(lambda effort: self._publish(ref, encoded, effort))
+
+    def fetch(self, ref: Ref) -> Artifact:
+        """See `ports.Artifacts.fetch`."""
+        check_ref(ref)
+        answer = self._connection.retry(
+            lambda _: self._connection.exchange.Resolve(
+                pb.ResolveRequest(ref=ref), timeout=UNARY_SECONDS
+            )
+        )
+        if manifests.digest_of(answer.manifest) != answer.binding.manifest_digest:
+            raise CorruptArtifactError(f"the manifest of {ref} arrived altered: run again")
+        try:
+            manifest = manifests.parse(answer.manifest)
+        except manifests.ManifestError as error:
+            raise CorruptArtifactError(f"{ref} cannot be read: {error}") from error
+        download = Download(ref, manifest)
+        return self._connection.retry(
+            lambda effort: download.run(self._connection, effort)
+        ).finish()
+
+    def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:
+        """See `ports.Artifacts.bindings`."""
+        answer = self._connection.retry(
+            lambda _: self._connection.progress.GetSnapshot(
+                progress_pb.GetSnapshotRequest(), timeout=UNARY_SECONDS
+            )
+        )
+        found = (_from_wire(it) for it in answer.bindings if it.ref.startswith(prefix))
+        return {binding.ref: binding for binding in found}
+
+    def drop(self, refs: Sequence[Ref]) -> None:
+        """See `ports.Artifacts.drop`."""
+        self._connection.retry(
+            lambda _: self._connection.exchange.Drop(
+                pb.DropRequest(refs=refs), timeout=UNARY_SECONDS
+            )
+        )
+
+    def _publish(self, ref: Ref, encoded: Encoded, effort: Effort) -> Binding:
+        """One attempt; the hub says each time what it still lacks."""
+        exchange = self._connection.exchange
+        request = pb.MissingRequest(ref=ref, manifest=encoded.manifest.to_bytes())
+        session = exchange.Missing(request, timeout=UNARY_SECONDS)
+        if session.blob_digests:
+            digests = list(session.blob_digests)
+            upload(self._connection, session.session_id, encoded, digests, effort)
+        bind = pb.BindRequest(session_id=session.session_id)
+        return _from_wire(exchange.Bind(bind, timeout=UNARY_SECONDS).binding)
+
+
+def _from_wire(binding: pb.Binding) -> Binding:
+    return Binding(
+        ref=Ref(binding.ref),
+        digest=binding.manifest_digest,
+        size_bytes=binding.size_bytes,
+        parents=tuple(binding.parent_digests),
+    )

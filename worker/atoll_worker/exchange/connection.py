@@ -1,0 +1,156 @@
+"""One channel to the hub, and the patience to use it: what is retried, how often, how long."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+import grpc
+from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
+from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
+
+from atoll_worker.errors import (
+    CorruptArtifactError,
+    NoSpaceError,
+    RejectedError,
+    UnavailableError,
+    WorkerError,
+)
+
+UNARY_SECONDS: Final = 10.0
+"""Deadline of one attempt of a call that moves no blobs."""
+_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+_OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),  # the hub is never behind one
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),  # a hub that restarts is back within a second
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+)
+_RETRYABLE: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,  # an upload that ended: open it again
+        grpc.StatusCode.CANCELLED,  # a hub that stops cancels what it cannot finish
+    }
+)
+_REFUSALS: Final[dict[grpc.StatusCode, type[WorkerError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: RejectedError,
+    grpc.StatusCode.NOT_FOUND: RejectedError,
+    grpc.StatusCode.FAILED_PRECONDITION: RejectedError,
+    grpc.StatusCode.UNIMPLEMENTED: RejectedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: NoSpaceError,
+    grpc.StatusCode.DATA_LOSS: CorruptArtifactError,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to retry without anything moving."""
+
+    first_seconds: float = 180.0
+    """Until the hub answers for the first time."""
+    later_seconds: float = 120.0
+    """From then on; long enough for a hub that was killed to be started again."""
+
+
+class StalledError(Exception):
+    """A transfer moved nothing for a while; it is worth another attempt."""
+
+
+def backoff_seconds(failures: int, jitter: float) -> float:
+    """The pause after the n-th failure in a row (from 1): exponential to 2 s.
+
+    Args:
+        failures: Attempts that failed since something last moved.
+        jitter: In [0, 1); spreads over half of the pause those who failed together.
+    """
+    return min(2.0, 0.05 * 2.0 ** min(failures, 10)) * (0.5 + 0.5 * jitter)
+
+
+class Effort:
+    """One call and its retries: patience runs out only while nothing moves."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self.patience_seconds = patience_seconds
+        self.failures = 0
+        self._since = time.monotonic()
+
+    def moved(self) -> None:
+        """Something got through."""
+        self.failures = 0
+        self._since = time.monotonic()
+
+    def exhausted(self) -> bool:
+        """Whether it is time to give up."""
+        return time.monotonic() - self._since >= self.patience_seconds
+
+
+class Connection:
+    """A channel to the hub at HOST:PORT. Safe to use from several threads."""
+
+    def __init__(self, address: str, patience: Patience) -> None:
+        self.address = address
+        self._patience = patience
+        self._answered = False
+        self._closed = threading.Event()
+        self._channel = grpc.insecure_channel(address, _OPTIONS)
+        self.exchange = exchange_grpc.ExchangeServiceStub(self._channel)
+        self.progress = progress_grpc.ProgressServiceStub(self._channel)
+
+    def close(self) -> None:
+        """Cancel what runs and close the channel."""
+        self._closed.set()
+        self._channel.close()
+
+    def retry(self, attempt: Callable[[Effort], T], patience_seconds: float | None = None) -> T:
+        """Make attempts until one succeeds.
+
+        Raises:
+            UnavailableError: nothing moved for as long as the patience lasts.
+            WorkerError: the hub refused; which one depends on its status.
+        """
+        if patience_seconds is None:
+            later = self._answered
+            patience_seconds = (
+                self._patience.later_seconds if later else self._patience.first_seconds
+            )
+        effort = Effort(patience_seconds)
+        while True:
+            try:
+                result = attempt(effort)
+            except grpc.RpcError as error:
+                reason = self._refuse(error)
+            except StalledError as error:
+                reason = str(error)
+            else:
+                self._answered = True
+                return result
+            self._pause(effort, reason)
+
+    def _pause(self, effort: Effort, reason: str) -> None:
+        effort.failures += 1
+        if not effort.exhausted():
+            self._closed.wait(backoff_seconds(effort.failures, random.random()))
+        if effort.exhausted() or self._closed.is_set():
+            raise UnavailableError(
+                f"the hub at {self.address} did not answer for "
+                f"{effort.patience_seconds:.0f} s ({reason}): see the hub's log"
+            )
+
+    def _refuse(self, error: grpc.RpcError) -> str:
+        """The reason of an error that a retry may mend; any other is raised as ours."""
+        call = cast(grpc.Call, error)  # gRPC raises its calls
+        code = call.code()
+        details = " ".join((call.details() or code.name).split())
+        if code in _RETRYABLE:
+            return details
+        kind = _REFUSALS.get(code, WorkerError)
+        raise kind(details) from error

@@ -1,0 +1,66 @@
+"""How far the steps are, as the hub keeps it: in memory, and now and then on disk."""
+
+import math
+from collections.abc import Iterable
+
+from atoll.progress.v1 import progress_pb2 as pb
+from google.protobuf import json_format
+
+from atoll_worker.exchange.manifest import ManifestError
+
+MAX_STEPS = 4096
+MAX_STEP_NAME_BYTES = 128
+MAX_MESSAGE_BYTES = 256
+MAX_PEERS = 8
+
+
+class ProgressBook:
+    """The last report of each step. Used from one thread."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, pb.StepProgress] = {}
+        self.changed = False
+        """Whether there is something that `dump` has not said yet."""
+
+    def put(self, progress: pb.StepProgress) -> None:
+        """Take a report.
+
+        Raises:
+            ManifestError: it breaks a limit, which the message names.
+        """
+        _check(progress)
+        if progress.step_name not in self._steps and len(self._steps) >= MAX_STEPS:
+            raise ManifestError(f"more than {MAX_STEPS} steps report progress")
+        self._steps[progress.step_name] = progress
+        self.changed = True
+
+    def steps(self) -> Iterable[pb.StepProgress]:
+        """The last report of each step."""
+        return self._steps.values()
+
+    def dump(self) -> bytes:
+        """All reports as JSON."""
+        self.changed = False
+        document = pb.GetSnapshotResponse(steps=self._steps.values())
+        return json_format.MessageToJson(document, indent=None).encode()
+
+    def load(self, content: bytes) -> None:
+        """Take up what `dump` wrote; anything else is passed over, as no result depends on it."""
+        try:
+            document = json_format.Parse(content, pb.GetSnapshotResponse())
+        except (json_format.ParseError, UnicodeDecodeError):
+            return
+        self._steps = {step.step_name: step for step in document.steps}
+
+
+def _check(progress: pb.StepProgress) -> None:
+    name = progress.step_name
+    if not 0 < len(name.encode()) <= MAX_STEP_NAME_BYTES:
+        raise ManifestError(f"a step's name has 1 to {MAX_STEP_NAME_BYTES} bytes")
+    if len(progress.message.encode()) > MAX_MESSAGE_BYTES:
+        raise ManifestError(f"the message of {name} is longer than {MAX_MESSAGE_BYTES} bytes")
+    if len(progress.training_wire) > MAX_PEERS:
+        raise ManifestError(f"{name} reports more than {MAX_PEERS} kinds of peers")
+    for value in (progress.loss, progress.samples_per_second):
+        if not math.isfinite(value):
+            raise ManifestError(f"{name} reports a number that is not finite")
