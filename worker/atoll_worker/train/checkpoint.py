@@ -22,8 +22,7 @@ def snapshot(state: TrainingState) -> Artifact:
     """A copy of the state that later steps do not change."""
     tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in state.ema.state().items()}
-    for index, entry in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{key}": value for key, value in entry.items()}
+    tensors |= {f"optimizer/{name}": value for name, value in state.optimizer.state().items()}
     curve: list[JsonValue] = [[step, loss] for step, loss in state.curve]
     return Artifact(
         tensors={name: value.detach().clone() for name, value in tensors.items()},
@@ -57,12 +56,7 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
         raise TypeError("step or lossCurve")
     state.model.load_state_dict(_below("model/", checkpoint))
     state.ema.load(_below("ema/", checkpoint))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below("optimizer/", checkpoint).items():
-        index, _, key = name.partition("/")
-        moments.setdefault(int(index), {})[key] = value
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state.optimizer.load(_below("optimizer/", checkpoint))
     state.curve = [(int(at), float(loss)) for at, loss in curve]
     state.loss_sum = torch.tensor(loss_sum, dtype=torch.float64)
     state.step = step
@@ -70,7 +64,7 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
 
 def _below(prefix: str, artifact: Artifact) -> dict[str, Tensor]:
     return {
-        name.removeprefix(prefix): value.clone()
+        name.removeprefix(prefix): value
         for name, value in artifact.tensors.items()
         if name.startswith(prefix)
     }

@@ -1,5 +1,7 @@
 """The moving average of the weights: what an island publishes."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ class Ema:
         """The averaged parameters by name: the live tensors, not copies."""
         return dict(zip(self._names, self._average, strict=True))
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load(self, state: Mapping[str, Tensor]) -> None:
         """Overwrite the average.
 
         Raises:

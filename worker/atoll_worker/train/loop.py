@@ -13,11 +13,10 @@ from typing import Protocol
 import torch
 from atoll_api.spec.training import Optimizer as OptimizerSettings
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from atoll_worker.errors import NotFiniteError
 from atoll_worker.train.ema import Ema
-from atoll_worker.train.optimizer import Implementation, learning_rate, make_optimizer
+from atoll_worker.train.optimizer import AdamW, Implementation, learning_rate, make_optimizer
 from atoll_worker.train.seeds import derive
 
 CURVE_POINTS = 200
@@ -98,7 +97,8 @@ def run_loop(
         for step in range(state.step, settings.steps):
             generator.manual_seed(derive(settings.seed, settings.purpose, settings.island, step))
             if linear:
-                _set_learning_rate(state.optimizer, settings, step)
+                rate = learning_rate(settings.optimizer, step, settings.steps)
+                state.optimizer.learning_rate = rate
             loss = loss_of(state.model, generator)
             state.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -138,11 +138,6 @@ def _close_interval(state: TrainingState, settings: LoopSettings, interval: int)
 
 def _since_last_point(state: TrainingState) -> int:
     return state.step - (state.curve[-1][0] if state.curve else 0)
-
-
-def _set_learning_rate(optimizer: AdamW, settings: LoopSettings, step: int) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(settings.optimizer, step, settings.steps)
 
 
 def _finite(value: float, step: int, settings: LoopSettings) -> float:

@@ -1,0 +1,31 @@
+"""The partition role: divide the data, freeze the division, publish it."""
+
+from atoll_api import names
+from atoll_api.work_order import PartitionOrder
+
+from atoll_worker.data.load import load
+from atoll_worker.data.partition import check_sizes, divide
+from atoll_worker.ports import Context, ProgressReport
+
+
+def run(order: PartitionOrder, context: Context) -> None:
+    """Publish `assignment/<i>` for each island, and `assignment` last: that one means done.
+
+    Raises:
+        BadDataError: the data cannot be read, or cannot be divided as asked.
+    """
+    if names.ASSIGNMENT_REF in context.artifacts.bindings(names.ASSIGNMENT_REF):
+        return
+    total = order.count + 2
+    context.progress.report(ProgressReport(0, total, message="reading the data"))
+    dataset = load(order.data)
+    context.progress.report(ProgressReport(1, total, message="dividing the data"))
+    assignment = divide(dataset, order.partition, order.count, order.seed)
+    check_sizes(assignment, order.batch_size)
+    for island in range(order.count):
+        ref = names.island_assignment_ref(island)
+        context.artifacts.publish(ref, assignment.part_artifact(dataset, island))
+    artifact = assignment.to_artifact(dataset, order.partition.type)
+    context.artifacts.publish(names.ASSIGNMENT_REF, artifact)
+    sizes = ", ".join(str(size) for size in assignment.sizes)
+    context.progress.report(ProgressReport(total, total, message=f"samples an island: {sizes}"))
