@@ -1,14 +1,14 @@
-"""Floating point operations of one forward pass, counted and not estimated."""
+"""Floating point operations of a forward pass, counted and not estimated."""
+
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from atoll_worker.tasks.base import Inputs, Task
 
-
-def flops_per_sample(task: Task, model: nn.Module, inputs: Inputs) -> int:
-    """Multiplications and additions of matrix products for one sample of `inputs`."""
+def forward_flops(forward: Callable[[], Tensor]) -> int:
+    """FLOPs of matrix products, convolutions and attention; one multiply-add is 2."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        task.predict(model, inputs)
-    return int(counter.get_total_flops() // len(inputs.x_BD))
+        forward()
+    return int(counter.get_total_flops())

@@ -55,11 +55,24 @@ def answer_of_model(task: Task, model: nn.Module) -> Answer:
     return lambda inputs, _: task.predict(model, inputs)
 
 
-def answer_of_ensemble(ensemble: Ensemble, rule: combine.Rule, seed: int) -> Answer:
+class EnsembleAnswer:
     """An ensemble under a rule; one generator goes through all chunks."""
-    generator = torch.Generator().manual_seed(derive(seed, "evaluate/holdout-rule"))
 
-    def answer(inputs: Inputs, asked: Asked) -> Tensor:
-        return System(ensemble, rule, asked, generator).predict(inputs)
+    def __init__(self, ensemble: Ensemble, rule: combine.Rule, seed: int) -> None:
+        self._ensemble = ensemble
+        self._rule = rule
+        self._generator = torch.Generator().manual_seed(derive(seed, "evaluate/holdout-rule"))
+        self._active_rows = 0.0
+        self._rows = 0
 
-    return answer
+    def __call__(self, inputs: Inputs, asked: Asked) -> Tensor:
+        """The answer to one chunk."""
+        system = System(self._ensemble, self._rule, asked, self._generator)
+        answer_BD = system.predict(inputs)
+        self._active_rows += system.mean_active * len(inputs.x_BD)
+        self._rows += len(inputs.x_BD)
+        return answer_BD
+
+    def mean_active(self) -> float:
+        """Experts evaluated for one sample, on average so far."""
+        return self._active_rows / max(self._rows, 1)

@@ -126,7 +126,7 @@ class RouterBin(FrozenModel):
     cross_entropy: float
     calibration_error: float
     """Expected calibration error."""
-    confidence: float | None = None
+    confidence: float
     """Mean probability of the part it thinks most probable."""
 
 

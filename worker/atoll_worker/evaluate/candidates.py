@@ -1,0 +1,80 @@
+"""Which systems a job compares: its baseline, and its experts under each strategy."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from atoll_api.work_order import EvaluateOrder
+from torch import nn
+
+from atoll_worker.ensemble import combine
+from atoll_worker.evaluate.flops import forward_flops
+from atoll_worker.evaluate.holdout import EnsembleAnswer, answer_of_model
+from atoll_worker.evaluate.loading import Job
+from atoll_worker.evaluate.rules import names_to_score, rule_named, settings_of
+from atoll_worker.evaluate.sampling import Sampler, draw_of_ensemble, draw_of_model
+from atoll_worker.evaluate.scoring import Candidate
+from atoll_worker.tasks.diffusion import DiffusionTask
+
+BASELINE = "Baseline"
+
+
+def sampler_of(job: Job, order: EvaluateOrder) -> Sampler | None:
+    """How the job's systems are sampled; None for a task that cannot be."""
+    if not isinstance(job.task, DiffusionTask):
+        return None
+    return Sampler(job.task, job.dataset, job.assignment, order.evaluation, order.seed)
+
+
+def candidates(job: Job, order: EvaluateOrder, sampler: Sampler | None) -> Iterator[Candidate]:
+    """The baseline first, where there is one, then one system a strategy."""
+    if job.baseline is not None:
+        yield _baseline(job, job.baseline, sampler)
+    for name in names_to_score(order.evaluation.strategies, order.combine):
+        rule = rule_named(name, order.combine)
+        yield _ensemble(job, rule, name, order, sampler)
+
+
+def parameters(model: nn.Module) -> int:
+    """How many numbers a model has learned."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _baseline(job: Job, model: nn.Module, sampler: Sampler | None) -> Candidate:
+    return Candidate(
+        name=BASELINE,
+        settings={},
+        parameters=parameters(model),
+        expert_flops=_model_flops(job, model),
+        router_flops=0,
+        answer=answer_of_model(job.task, model),
+        mean_active=lambda: 1.0,
+        draw=None if sampler is None else draw_of_model(sampler, model),
+    )
+
+
+def _ensemble(
+    job: Job, rule: combine.Rule, name: str, order: EvaluateOrder, sampler: Sampler | None
+) -> Candidate:
+    present = [expert for expert in job.ensemble.experts if expert is not None]
+    routed = combine.needs_router(rule)
+    answer = EnsembleAnswer(job.ensemble, rule, order.seed)
+    return Candidate(
+        name=name,
+        settings=settings_of(rule),
+        parameters=sum(map(parameters, present)) + routed * parameters(job.ensemble.router),
+        expert_flops=_model_flops(job, present[0]),
+        router_flops=_router_flops(job) if routed else 0,
+        answer=answer,
+        mean_active=answer.mean_active,
+        draw=None if sampler is None else draw_of_ensemble(sampler, job.ensemble, rule),
+    )
+
+
+def _model_flops(job: Job, model: nn.Module) -> int:
+    return forward_flops(partial(job.task.predict, model, job.probe)) // len(job.probe.x_BD)
+
+
+def _router_flops(job: Job) -> int:
+    probe = job.probe
+    total = forward_flops(partial(job.ensemble.router, probe.x_BD, probe.time_B, probe.label_B))
+    return total // len(probe.x_BD)

@@ -1,0 +1,154 @@
+"""From a job's artifacts to models that can be asked."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from atoll_api import names
+from atoll_api.names import Ref
+from atoll_api.work_order import EvaluateOrder
+from torch import nn
+
+from atoll_worker.data.assignment import Assignment
+from atoll_worker.data.dataset import Dataset
+from atoll_worker.data.load import load
+from atoll_worker.ensemble.router import RouterNet
+from atoll_worker.errors import ContractError
+from atoll_worker.evaluate.systems import Ensemble, prior_table
+from atoll_worker.ports import Artifact, Artifacts
+from atoll_worker.tasks.base import Batch, Inputs, Task
+from atoll_worker.tasks.registry import load_task
+from atoll_worker.train.protocol_check import build_model
+from atoll_worker.train.seeds import derive
+
+
+@dataclass(frozen=True)
+class Job:
+    """All artifacts of a job, as models.
+
+    Attributes:
+        task: the job's task.
+        dataset: its data.
+        assignment: who trained on what.
+        ensemble: experts (None where one was lost), router and prior.
+        baseline: the baseline's model, or None.
+        artifacts: what was read, by ref.
+        digests: digests of the same.
+        probe: a few corrupted samples, to count operations with.
+    """
+
+    task: Task
+    dataset: Dataset
+    assignment: Assignment
+    ensemble: Ensemble
+    baseline: nn.Module | None
+    artifacts: Mapping[Ref, Artifact]
+    digests: Mapping[Ref, str]
+    probe: Inputs
+
+
+def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
+    """Read experts, router and baseline, and check that they belong together.
+
+    Raises:
+        ContractError: fewer experts than the quorum, or artifacts of different noise paths,
+            parts or data.
+        BadDataError: the data cannot be read.
+        RejectedError: there is no router or no assignment.
+    """
+    task, dataset = load_task(order.task), load(order.data)
+    found, digests = _fetch(order, artifacts)
+    _check_contracts(found, dict(task.contract()))
+    assignment = Assignment.from_artifact(found[names.ASSIGNMENT_REF], dataset)
+    model = build_model(task, dataset.sample, derive(order.seed, "init"))
+    experts = [
+        _loaded(model, names.expert_ref(island), found) for island in range(assignment.count)
+    ]
+    probe = _probe(task, dataset)
+    label_N = None if probe.label_B is None else dataset.label_N
+    train_label_N = None if label_N is None else label_N[dataset.train]
+    prior_CK = prior_table(
+        assignment.train_island_N, train_label_N, assignment.count, dataset.num_classes
+    )
+    return Job(
+        task=task,
+        dataset=dataset,
+        assignment=assignment,
+        ensemble=Ensemble(
+            task, experts, _router(dataset, found[names.ROUTER_REF], probe), prior_CK
+        ),
+        baseline=_loaded(model, names.BASELINE_REF, found),
+        artifacts=found,
+        digests=digests,
+        probe=probe,
+    )
+
+
+def _fetch(
+    order: EvaluateOrder, artifacts: Artifacts
+) -> tuple[dict[Ref, Artifact], dict[Ref, str]]:
+    bound = artifacts.bindings()
+    experts = [ref for i in range(order.count) if (ref := names.expert_ref(i)) in bound]
+    if len(experts) < order.quorum:
+        raise ContractError(
+            f"{len(experts)} of {order.count} experts are there, the quorum is {order.quorum}: "
+            "look at the islands that failed, or lower islands.quorum"
+        )
+    wanted = [names.ASSIGNMENT_REF, *experts, names.ROUTER_REF]
+    if order.baseline and names.BASELINE_REF in bound:
+        wanted.append(names.BASELINE_REF)
+    found = {ref: artifacts.fetch(ref) for ref in wanted}
+    return found, {ref: bound[ref].digest for ref in wanted if ref in bound}
+
+
+def _check_contracts(found: Mapping[Ref, Artifact], contract: dict[str, str]) -> None:
+    said = {ref: it.metadata["contract"] for ref, it in found.items() if "contract" in it.metadata}
+    for ref, theirs in said.items():
+        if theirs != contract:
+            raise ContractError(
+                f"{ref} was trained under the contract {theirs}, the job's task has {contract}: "
+                "they cannot be combined; start a new job"
+            )
+    parts = {ref: it.metadata["assignmentHash"] for ref, it in found.items()}
+    first = names.ASSIGNMENT_REF
+    for ref, theirs in parts.items():
+        if theirs != parts[first]:
+            raise ContractError(
+                f"{ref} was trained on the division {theirs}, {first} is {parts[first]}: "
+                "they cannot be combined; start a new job"
+            )
+
+
+def _loaded(blank: nn.Module, ref: Ref, found: Mapping[Ref, Artifact]) -> nn.Module | None:
+    if ref not in found:
+        return None
+    model = copy.deepcopy(blank)
+    try:
+        model.load_state_dict(dict(found[ref].tensors))
+    except RuntimeError as error:
+        raise ContractError(
+            f"the weights of {ref} do not fit the job's model: {str(error).splitlines()[-1].strip()}"
+        ) from error
+    return model.eval()
+
+
+def _router(dataset: Dataset, artifact: Artifact, probe: Inputs) -> RouterNet:
+    size = artifact.metadata
+    classes = 0 if probe.label_B is None else dataset.num_classes
+    sample = dataclasses.replace(dataset.sample, num_classes=classes)
+    router = RouterNet(sample, _int(size["count"]), _int(size["width"]), _int(size["depth"]))
+    router.load_state_dict(dict(artifact.tensors))
+    return router.eval()
+
+
+def _probe(task: Task, dataset: Dataset) -> Inputs:
+    rows = dataset.train[:16]
+    label_B = None if dataset.label_N is None else dataset.label_N[rows]
+    return task.corrupt(Batch(dataset.x_ND[rows], label_B), torch.Generator().manual_seed(0))
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value

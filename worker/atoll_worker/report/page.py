@@ -1,0 +1,115 @@
+"""The report as one HTML page that needs nothing else: no network, no script."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from torch import Tensor
+
+from atoll_worker.report import charts
+from atoll_worker.report.document import Findings, Report, Spread
+from atoll_worker.report.images import data_uri, grid_png, is_image
+from atoll_worker.report.parts import Parts
+
+GRID_COLUMNS = 8
+TITLES = {"Better": "Better", "Worse": "Not better", "Tie": "A tie", "NoBaseline": "No baseline"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page."""
+
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class PartPicture:
+    """One island's data: its mean sample and a few of its samples."""
+
+    island: int
+    colour: str
+    mean: str
+    few: str
+
+
+def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
+    """Render the page.
+
+    Args:
+        report: every number.
+        samples: a few samples (N, ...) by system, and `Real`.
+        parts: what each island was given.
+    """
+    findings = report.findings
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"number": _number, "spread": _spread, "short": _short, "bytes": _bytes}
+    environment.globals["colour"] = charts.island_colour
+    template = resources.files("atoll_worker.report").joinpath("page.html.j2").read_text("utf-8")
+    return environment.from_string(template).render(
+        report=report,
+        findings=findings,
+        title=TITLES[findings.verdict.outcome],
+        chosen=findings.system(findings.combine),
+        charts={name: Markup(svg) for name, svg in _charts(findings, parts).items()},  # noqa: S704 (drawn here from numbers)
+        grids=_grids(findings, samples),
+        parts=_parts(findings, parts),
+    )
+
+
+def _charts(findings: Findings, parts: Parts) -> dict[str, str]:
+    drawn = {
+        "losses": charts.loss_curves(findings.islands, findings.baseline),
+        "router": charts.router_over_time(findings.router),
+        "division": charts.division(parts.xy_P2, parts.island_P),
+    }
+    if findings.sampling is not None:
+        drawn["distances"] = charts.distances(findings.systems, findings.sampling.floor)
+    return drawn
+
+
+def _grids(findings: Findings, samples: Mapping[str, Tensor]) -> list[Picture]:
+    if not is_image(findings.data.sample_shape):
+        return []
+    titles = {"Real": "Real samples", "Baseline": "Baseline"}
+    return [
+        Picture(titles.get(name, name), data_uri(grid_png(x_ND, GRID_COLUMNS)))
+        for name, x_ND in samples.items()
+    ]
+
+
+def _parts(findings: Findings, parts: Parts) -> list[PartPicture]:
+    if not is_image(findings.data.sample_shape):
+        return []
+    return [
+        PartPicture(
+            island=island,
+            colour=charts.island_colour(island),
+            mean=data_uri(grid_png(mean_D[None], 1, 96)),
+            few=data_uri(grid_png(few_ND, GRID_COLUMNS)),
+        )
+        for island, (mean_D, few_ND) in enumerate(zip(parts.mean_KD, parts.few, strict=True))
+    ]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "\N{EM DASH}" if value is None else f"{value:,.{digits}f}"
+
+
+def _spread(value: Spread, digits: int = 3) -> str:
+    return f"{value.mean:.{digits}f} ± {value.sd:.{digits}f}"
+
+
+def _short(digest: str) -> str:
+    return digest[:19] + "…" if len(digest) > 20 else digest
+
+
+def _bytes(value: int | None) -> str:
+    if value is None:
+        return "not measured"
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value} B"

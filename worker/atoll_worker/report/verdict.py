@@ -1,0 +1,112 @@
+"""What the numbers mean, in plain words. Pure: the same numbers, the same sentence."""
+
+from collections.abc import Sequence
+
+from atoll_worker.report.document import SampleScores, SystemScores, TrainedModel, Verdict
+
+CLEAR_GAP_SD = 3.0
+"""A difference counts from this many standard deviations of sampling on."""
+
+
+def judge(
+    chosen: SystemScores, baseline: SystemScores | None, islands: Sequence[TrainedModel]
+) -> Verdict:
+    """Compare the strategy that the job chose with the baseline."""
+    notes = list(_island_notes(islands))
+    if baseline is None:
+        return Verdict(
+            outcome="NoBaseline",
+            sentence=f"No baseline was trained, so {chosen.name} stands alone: "
+            f"{_own_numbers(chosen)}. Set baseline.enabled: true to compare.",
+            notes=tuple(notes),
+        )
+    if chosen.samples is None or baseline.samples is None:
+        return _by_loss(chosen, baseline, notes)
+    return _by_samples(chosen, baseline, notes)
+
+
+def _by_samples(chosen: SystemScores, baseline: SystemScores, notes: list[str]) -> Verdict:
+    assert chosen.samples is not None
+    assert baseline.samples is not None
+    ours, theirs = chosen.samples.frechet_train, baseline.samples.frechet_train
+    gap, noise = theirs.mean - ours.mean, max(ours.sd, theirs.sd)
+    told = (
+        f"Frechet distance {ours.mean:.3f} against {theirs.mean:.3f} "
+        f"({100 * (ours.mean / max(theirs.mean, 1e-12) - 1):+.0f} %)"
+    )
+    notes += _sample_notes(chosen, baseline, gap)
+    if abs(gap) < CLEAR_GAP_SD * noise:
+        sentence = (
+            f"The ensemble ({chosen.name}) and one model of an expert's size trained with the same "
+            f"FLOPs are not clearly different: {told}, within {CLEAR_GAP_SD:.0f} standard "
+            "deviations of sampling."
+        )
+        return Verdict(outcome="Tie", sentence=sentence, notes=tuple(notes))
+    verb = "beats" if gap > 0 else "does not beat"
+    sentence = (
+        f"The ensemble ({chosen.name}) {verb} one model of an expert's size trained with the same "
+        f"FLOPs: {told}."
+    )
+    return Verdict(outcome="Better" if gap > 0 else "Worse", sentence=sentence, notes=tuple(notes))
+
+
+def _by_loss(chosen: SystemScores, baseline: SystemScores, notes: list[str]) -> Verdict:
+    ours, theirs = chosen.holdout_loss, baseline.holdout_loss
+    better = ours < theirs
+    sentence = (
+        f"The ensemble ({chosen.name}) {'beats' if better else 'does not beat'} one model of an "
+        f"expert's size trained with the same FLOPs: holdout loss {ours:.4g} against {theirs:.4g}."
+    )
+    return Verdict(outcome="Better" if better else "Worse", sentence=sentence, notes=tuple(notes))
+
+
+def _sample_notes(chosen: SystemScores, baseline: SystemScores, gap: float) -> list[str]:
+    assert chosen.samples is not None
+    assert baseline.samples is not None
+    cost = (
+        f"Equal training FLOPs are not equal size: the ensemble holds {chosen.parameters:,} "
+        f"parameters, the baseline {baseline.parameters:,}, and one step of sampling costs "
+        f"{chosen.flops_per_step / max(baseline.flops_per_step, 1):.1f} times the FLOPs."
+    )
+    notes = [cost]
+    held = baseline.samples.frechet_holdout.mean - chosen.samples.frechet_holdout.mean
+    if held * gap < 0:
+        notes.append(
+            "Against samples that nobody trained on the order is the other way round "
+            f"({_held(chosen.samples)} against {_held(baseline.samples)}): some of the gain is "
+            "memory of the training samples."
+        )
+    if (chosen.holdout_loss - baseline.holdout_loss) * gap > 0:
+        notes.append(
+            "The holdout loss orders the two the other way round "
+            f"({chosen.holdout_loss:.4f} against {baseline.holdout_loss:.4f}): loss and sample "
+            "quality are different questions."
+        )
+    return notes
+
+
+def _island_notes(islands: Sequence[TrainedModel]) -> list[str]:
+    notes = []
+    failed = [str(it.island) for it in islands if it.gate_passed is False]
+    lost = [str(it.island) for it in islands if not it.present]
+    if failed:
+        notes.append(
+            f"Island {', '.join(failed)} did not beat its own initialisation on its own holdout: "
+            "train longer, or lower the learning rate."
+        )
+    if lost:
+        notes.append(
+            f"Island {', '.join(lost)} was lost: the ensemble is the exact model of the data "
+            "without its part."
+        )
+    return notes
+
+
+def _own_numbers(chosen: SystemScores) -> str:
+    if chosen.samples is None:
+        return f"holdout loss {chosen.holdout_loss:.4g}"
+    return f"Frechet distance {chosen.samples.frechet_train.mean:.3f} to the training samples"
+
+
+def _held(samples: SampleScores) -> str:
+    return f"{samples.frechet_holdout.mean:.3f}"

@@ -1,0 +1,104 @@
+"""The evaluate role: score what the islands made, and tell it on one page."""
+
+import json
+from pathlib import Path
+
+from atoll_api import names
+from atoll_api.work_order import EvaluateOrder
+from torch import Tensor
+
+from atoll_worker.errors import DisruptedError
+from atoll_worker.evaluate.candidates import candidates, sampler_of
+from atoll_worker.evaluate.findings import assemble
+from atoll_worker.evaluate.holdout import Holdout
+from atoll_worker.evaluate.loading import Job, load_job
+from atoll_worker.evaluate.reference import make_reference
+from atoll_worker.evaluate.rules import names_to_score
+from atoll_worker.evaluate.scoring import GRID_SAMPLES, Scored, score
+from atoll_worker.ports import Artifact, Context, ProgressReport
+from atoll_worker.report.document import Findings, Report, metrics
+from atoll_worker.report.files import write_whole
+from atoll_worker.report.run_facts import run_facts
+from atoll_worker.train.session import use_threads
+
+
+def run(order: EvaluateOrder, context: Context) -> None:
+    """Write `report.json` and `report.html`, then publish `report`: that one means done.
+
+    Raises:
+        ContractError: fewer experts than the quorum, or artifacts that do not belong together.
+        DisruptedError: told to stop; nothing is saved, a restart measures again.
+        NoSpaceError: the folder of the report is full.
+    """
+    if names.REPORT_REF in context.artifacts.bindings(names.REPORT_REF):
+        return
+    use_threads(order.threads)
+    steps = _Steps(order, context)
+    job = load_job(order, context.artifacts)
+    findings, pictures = _measure(job, order, steps)
+    facts = run_facts(order.job, context.progress.snapshot(), order.count)
+    report = Report(metrics=metrics(findings), findings=findings, run=facts)
+    _write(Path(order.report_folder), report, pictures, job)
+    parents = tuple(sorted(set(job.digests.values())))
+    artifact = Artifact(pictures, findings.to_document(), parents)
+    context.artifacts.publish(names.REPORT_REF, artifact)
+    steps.finish(findings.verdict.sentence)
+
+
+def _measure(job: Job, order: EvaluateOrder, steps: "_Steps") -> tuple[Findings, dict[str, Tensor]]:
+    """All numbers, and the samples for the page by name."""
+    sampler = sampler_of(job, order)
+    holdout = Holdout(job.task, job.dataset, job.assignment, order.seed)
+    steps.tick("training the feature net" if sampler else "measuring losses")
+    reference = None if sampler is None else make_reference(job.dataset, job.assignment)
+    sampling = None if sampler is None or reference is None else (sampler, reference)
+    scored: dict[str, Scored] = {}
+    for candidate in candidates(job, order, sampler):
+        steps.tick(f"scoring {candidate.name}")
+        baseline = next(iter(scored.values()), None) if job.baseline is not None else None
+        scored[candidate.name] = score(candidate, sampling, holdout, baseline, steps.tick)
+    findings = assemble(job, order, scored, holdout, reference)
+    grids = {name: it.grid_ND for name, it in scored.items() if it.grid_ND is not None}
+    if sampler is not None:
+        rows = job.dataset.train[:: max(1, len(job.dataset.train) // GRID_SAMPLES)]
+        grids = {"Real": job.dataset.x_ND[rows[:GRID_SAMPLES]], **grids}
+    return findings, grids
+
+
+def _write(folder: Path, report: Report, pictures: dict[str, Tensor], job: Job) -> None:
+    from atoll_worker.report.page import page  # noqa: PLC0415 (matplotlib takes seconds to load)
+    from atoll_worker.report.parts import parts_of  # noqa: PLC0415 (see above)
+
+    html = page(report, pictures, parts_of(job.dataset, job.assignment))
+    document = json.dumps(report.to_document(), indent=2, sort_keys=True)
+    write_whole(folder / "report.html", html.encode())
+    write_whole(folder / "report.json", (document + "\n").encode())
+
+
+class _Steps:
+    """How far the evaluation is: one tick a system and sampling seed, and a few around them."""
+
+    def __init__(self, order: EvaluateOrder, context: Context) -> None:
+        self._context = context
+        self._done = 0
+        systems = len(names_to_score(order.evaluation.strategies, order.combine)) + order.baseline
+        self._total = 2 + systems * (1 + order.evaluation.seeds)
+        self._message = ""
+
+    def tick(self, message: str = "") -> None:
+        """One more unit of work begins.
+
+        Raises:
+            DisruptedError: told to stop.
+        """
+        if self._context.stop.requested():
+            raise DisruptedError("evaluate: told to stop; a restart measures again")
+        self._message = message or self._message
+        self._done = min(self._done + 1, self._total - 1)
+        self._context.progress.report(
+            ProgressReport(self._done, self._total, message=self._message)
+        )
+
+    def finish(self, message: str) -> None:
+        """All work is done."""
+        self._context.progress.report(ProgressReport(self._total, self._total, message=message))
