@@ -1,0 +1,201 @@
+"""The folder of one job: what lies where, and who may use it.
+
+job.json      the resolved job; a rerun with another one is refused
+lock          held by the run and by every child it started
+status.json   the status, replaced whole
+hub/          the artifact store
+orders/       work orders, one a process
+logs/         output of the processes
+report.json   report.html
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from atoll_api.names import StepName
+from atoll_api.spec import TrainingJob
+from atoll_api.status import EvaluationStatus, Metric, TrainingJobStatus
+from atoll_api.work_order import WorkOrder, dump
+from pydantic import ValidationError
+
+from atoll_operator.errors import (
+    BrokenFolderError,
+    FolderError,
+    FolderInUseError,
+    OtherJobError,
+)
+from atoll_operator.local.same_job import difference
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and documents of one job's folder. Writes raise `FolderError`."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The folder at a path, which may be relative to the current one."""
+        return cls(path.absolute())
+
+    @property
+    def store(self) -> Path:
+        """The artifact store."""
+        return self.path / "hub"
+
+    @property
+    def hub_ready(self) -> Path:
+        """Written by the hub once it serves."""
+        return self.path / "orders" / "hub.ready.json"
+
+    @property
+    def report(self) -> Path:
+        """Every number of the evaluation."""
+        return self.path / "report.json"
+
+    def log(self, name: StepName) -> Path:
+        """Output of one process, all attempts."""
+        return self.path / "logs" / f"{name}.log"
+
+    def order(self, name: StepName) -> Path:
+        """The work order of one process."""
+        return self.path / "orders" / f"{name}.json"
+
+    def write_order(self, name: StepName, order: WorkOrder) -> None:
+        """Replace one work order."""
+        self._write(self.order(name), dump(order))
+
+    def write_status(self, status: TrainingJobStatus) -> None:
+        """Replace the status."""
+        self._write(self.path / "status.json", json.dumps(status.to_document(), indent=2) + "\n")
+
+    def read_status(self) -> TrainingJobStatus | None:
+        """The status written last, or None.
+
+        Raises:
+            BrokenFolderError: the file is no status.
+        """
+        text = _read(self.path / "status.json")
+        try:
+            return TrainingJobStatus.model_validate_json(text) if text else None
+        except ValidationError as error:
+            raise BrokenFolderError(
+                f"{self.path / 'status.json'} is no status: remove it and run again"
+            ) from error
+
+    def read_metrics(self) -> tuple[Metric, ...]:
+        """The headline of the report; empty while there is no report."""
+        try:
+            headline = json.loads(_read(self.report) or "{}").get("headline", [])
+            return EvaluationStatus.from_document({"metrics": headline}).metrics
+        except ValueError as error:  # neither JSON nor metrics
+            raise BrokenFolderError(
+                f"{self.report} has no readable headline: remove it and run again"
+            ) from error
+
+    def adopt(self, job: TrainingJob) -> None:
+        """Make the folder that of `job`, or see that it is.
+
+        Raises:
+            OtherJobError: it is another's.
+            BrokenFolderError: its job.json cannot be read.
+        """
+        path = self.path / "job.json"
+        try:
+            text = _read(path)
+            known = TrainingJob.model_validate_json(text) if text else job
+        except ValidationError as error:
+            raise BrokenFolderError(
+                f"{path} is no job that this version reads: use another --out"
+            ) from error
+        found = difference(known, job)
+        if found is not None:
+            raise OtherJobError(f"{self.path} holds another job ({found}): use another --out")
+        self._write(path, json.dumps(job.to_document(), indent=2) + "\n")
+
+    def make(self) -> None:
+        """Create what is missing."""
+        with folder_errors(self.path):
+            for name in ("hub", "orders", "logs"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+
+    async def lock(self, patience_seconds: float) -> int:
+        """Take the lock; returns the descriptor that holds it until the last copy is closed.
+
+        A run that was killed leaves children that take a moment to notice; they are waited for.
+
+        Raises:
+            FolderInUseError: another run lives, or its children do not end.
+        """
+        with folder_errors(self.path / "lock"):
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + patience_seconds
+        while not _try_lock(fd):
+            holder = _holder(fd)
+            if _alive(holder) or time.monotonic() > deadline:
+                os.close(fd)
+                raise FolderInUseError(
+                    f"{self.path} is in use by another run (process {holder}): "
+                    "wait for it, stop it, or use another --out"
+                )
+            await asyncio.sleep(0.05)
+        os.truncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        return fd
+
+    def _write(self, path: Path, text: str) -> None:
+        with folder_errors(path):
+            draft = path.with_name(path.name + ".draft")
+            draft.write_text(text)
+            draft.replace(path)
+
+
+@contextmanager
+def folder_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says of a write into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(
+            f"cannot write {path}: {error.strerror}: free some space or use another --out"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(fd: int) -> int | None:
+    text = os.pread(fd, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,65 @@
+"""The hub as a child of this machine: ready when it says so, always on the same port."""
+
+import asyncio
+import json
+from asyncio.subprocess import Process
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from atoll_api import names
+from atoll_api.work_order import JobIdentity
+
+from atoll_operator.local.child import Recipe, kill
+from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.options import LocalOptions
+from atoll_operator.plan.work_orders import hub_order
+
+LOOK_SECONDS = 0.02
+
+
+@dataclass
+class HubProcess:
+    """What the runtime knows of its hub; the process itself is a `ChildProcess`."""
+
+    job: JobIdentity
+    folder: RunFolder
+    options: LocalOptions
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    address: str | None = None
+    """HOST:PORT, kept over restarts: the workers were told it once."""
+
+    def recipe(self, environment: Mapping[str, str], inherited_fd: int) -> Recipe:
+        """How to start it."""
+        return Recipe(
+            name=names.HUB,
+            command=(*self.options.worker_command, str(self.folder.order(names.HUB))),
+            environment=environment,
+            log=self.folder.log(names.HUB),
+            max_restarts=self.options.timing.hub_max_restarts,
+            inherited_fd=inherited_fd,
+            prepare=self._prepare,
+            attend=self._attend,
+        )
+
+    def _prepare(self) -> None:
+        self.folder.hub_ready.unlink(missing_ok=True)
+        port = int(self.address.rpartition(":")[2]) if self.address else self.options.hub_port
+        order = hub_order(self.job, str(self.folder.store), port, str(self.folder.hub_ready))
+        self.folder.write_order(names.HUB, order)
+
+    async def _attend(self, process: Process) -> None:
+        """Wait for the ready file; a hub that does not write it in time is ended."""
+        try:
+            async with asyncio.timeout(self.options.timing.hub_ready_seconds):
+                self.address = await self._ready(process.pid)
+        except TimeoutError:
+            kill(process)
+        self.changed.set()
+
+    async def _ready(self, pid: int) -> str:
+        while True:
+            if self.folder.hub_ready.exists():
+                ready = json.loads(self.folder.hub_ready.read_text())
+                if ready["pid"] == pid:
+                    return str(ready["address"])
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,74 @@
+"""How `atoll run` uses this machine."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from atoll_api.names import Ref, StepName
+
+from atoll_operator import progress
+from atoll_operator.plan.model import Binding, StepProgress
+
+
+class HubClient(Protocol):
+    """What the runtime asks the hub; `atoll_operator.progress` is the one over gRPC.
+
+    Both raise `errors.HubUnavailableError` when the hub does not answer.
+    """
+
+    async def snapshot(
+        self, address: str
+    ) -> tuple[Mapping[StepName, StepProgress], Mapping[Ref, Binding]]:
+        """The last report of each step and all bindings."""
+        ...
+
+    async def drop(self, address: str, refs: Sequence[Ref]) -> None:
+        """Unbind refs; those that are not bound are passed over."""
+        ...
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How patient the runtime is."""
+
+    poll_seconds: float = 0.5
+    """Between two questions to the hub."""
+    hub_ready_seconds: float = 120.0
+    """A hub that does not serve by then is started again."""
+    hub_max_restarts: int = 10
+    stop_grace_seconds: float = 30.0
+    """From SIGTERM to SIGKILL: the time to save a checkpoint."""
+    first_backoff_seconds: float = 0.5
+    last_backoff_seconds: float = 30.0
+    """Restarts wait twice as long each time, up to this."""
+    orphan_wait_seconds: float = 40.0
+    """How long to wait for the children of a run that was killed."""
+
+    def backoff_seconds(self, restarts: int) -> float:
+        """How long to wait before the restart after this many."""
+        return min(self.last_backoff_seconds, self.first_backoff_seconds * 2.0 ** min(restarts, 30))
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """What the user of `atoll run` may choose; nothing here changes a result."""
+
+    base_folder: Path = field(default_factory=Path.cwd)
+    """The folder of the job's file: relative data paths and custom tasks are looked up here."""
+    parallel: int | None = None
+    """Steps that work at once; as many as the cores carry when None."""
+    hub_port: int = 0
+    """0 lets the system choose."""
+    worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "atoll_worker")
+    """Started with the path of a work order as its last argument."""
+    hub_client: HubClient = progress
+    timing: Timing = Timing()
+
+    def places(self, threads: int) -> int:
+        """How many steps work at once; two threads on one core thrash (6x measured)."""
+        if self.parallel is not None:
+            return self.parallel
+        return max(1, len(os.sched_getaffinity(0)) // threads)

@@ -1,0 +1,112 @@
+"""`atoll run`: one job, in one folder, on this machine, until it has ended."""
+
+import asyncio
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from atoll_api.spec import TrainingJob
+from atoll_api.status import TrainingJobStatus
+from atoll_api.work_order import JobIdentity
+
+from atoll_operator.errors import PortInUseError
+from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.runtime import Listeners, LocalRuntime
+from atoll_operator.plan.model import Complete, Outcome
+from atoll_operator.plan.status import ended_in, resumed
+from atoll_operator.reconcile import run_until_ended
+
+
+async def run(
+    job: TrainingJob,
+    folder: Path,
+    options: LocalOptions,
+    on_status: Callable[[TrainingJobStatus], None],
+    stop: asyncio.Event,
+    on_event: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Run or resume a job; sets no signal handler: set `stop` to stop it.
+
+    Returns `Complete`, `Failed`, or `Stopped` when `stop` was set before the end. A job that
+    is complete already stays so and starts nothing; one that failed is tried again, with a
+    new restart budget and a new deadline. No child lives when this returns or raises.
+
+    Raises:
+        errors.OperatorError: with a line for the user and an exit code.
+    """
+    resolved = resolve(job, options.base_folder)
+    place = RunFolder.at(folder)
+    async with _locked(place, options) as lock_fd:
+        place.adopt(resolved)
+        _reopen(place)
+        _require_free(options.hub_port)
+        listeners = Listeners(on_status, on_event)
+        runtime = LocalRuntime(resolved, identity(resolved), place, lock_fd, options, listeners)
+        stopper = asyncio.ensure_future(_forward(stop, runtime))
+        try:
+            return await run_until_ended(resolved, runtime)
+        finally:
+            stopper.cancel()
+            await runtime.close()
+
+
+def resolve(job: TrainingJob, base_folder: Path) -> TrainingJob:
+    """The job with a data path that does not depend on where it is read."""
+    scheme, _, rest = job.spec.data.source.partition("://")
+    if scheme != "file":
+        return job
+    source = f"file://{(base_folder / rest).absolute()}"
+    data = job.spec.data.model_copy(update={"source": source})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"data": data})})
+
+
+def identity(job: TrainingJob) -> JobIdentity:
+    """A uid that is a function of what the job computes, so that a rerun has it too."""
+    document = job.to_document()
+    document["spec"].pop("runPolicy")
+    document["spec"]["islands"].pop("quorum", None)
+    text = json.dumps(document["spec"], sort_keys=True)
+    return JobIdentity(name=job.metadata.name, uid=str(uuid.uuid5(uuid.NAMESPACE_URL, text)))
+
+
+@asynccontextmanager
+async def _locked(place: RunFolder, options: LocalOptions) -> AsyncIterator[int]:
+    place.make()
+    fd = await place.lock(options.timing.orphan_wait_seconds)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _reopen(place: RunFolder) -> None:
+    """A failure ends one run; the next one tries again."""
+    previous = place.read_status()
+    if previous is not None and not isinstance(ended_in(previous), Complete):
+        place.write_status(resumed(previous, time.time()))
+
+
+def _require_free(port: int) -> None:
+    """Say it before anything starts; the hub itself would say it too late to be one line."""
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUseError(
+                f"port {port} cannot be used for the hub ({error.strerror}): "
+                "choose another --hub-port, or leave it out"
+            ) from error
+
+
+async def _forward(stop: asyncio.Event, runtime: LocalRuntime) -> None:
+    await stop.wait()
+    runtime.request_stop()

@@ -1,0 +1,244 @@
+"""Runtime for one machine: carries out the plan with child processes over loopback."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atoll_api import names
+from atoll_api.names import Ref, StepName
+from atoll_api.spec import TrainingJob
+from atoll_api.status import Metric, TrainingJobStatus
+from atoll_api.work_order import JobIdentity
+
+from atoll_operator.errors import HubUnavailableError
+from atoll_operator.local.child import ChildProcess, Recipe
+from atoll_operator.local.environment import hub_environment, worker_environment
+from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.hub import HubProcess
+from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.places import Places
+from atoll_operator.plan.model import (
+    Action,
+    Binding,
+    Child,
+    ChildState,
+    DropRefs,
+    Hub,
+    Observed,
+    StartHub,
+    StartStep,
+    Step,
+    StepProgress,
+    StopHub,
+    StopStep,
+)
+from atoll_operator.plan.work_orders import Place, work_order
+
+_ENDS = frozenset({ChildState.SUCCEEDED, ChildState.FAILED})
+
+
+@dataclass
+class _Heard:
+    """What the hub said last. Its silence takes nothing back."""
+
+    progress: dict[StepName, StepProgress] = field(default_factory=dict)
+    bindings: dict[Ref, Binding] = field(default_factory=dict)
+    at: float | None = None
+    """On the monotonic clock; None before the first answer."""
+    ends: set[StepName] = field(default_factory=set)
+    """Children that had ended before an answer: what they bound is known."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what changed."""
+
+    on_status: Callable[[TrainingJobStatus], None]
+    on_event: Callable[[str], None]
+
+
+class LocalRuntime:
+    """Implements `runtime.Runtime`; needs a running event loop and the folder's lock."""
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        identity: JobIdentity,
+        folder: RunFolder,
+        lock_fd: int,
+        options: LocalOptions,
+        listeners: Listeners,
+    ) -> None:
+        self._job = job
+        self._identity = identity
+        self._folder = folder
+        self._lock_fd = lock_fd
+        self._options = options
+        self._listeners = listeners
+        self._start_time = time.time()
+        self._changed = asyncio.Event()
+        self._places = Places(options.places(job.spec.islands.threads))
+        self._hub = HubProcess(identity, folder, options, self._changed)
+        self._hub_child: ChildProcess | None = None
+        self._children: dict[StepName, ChildProcess] = {}
+        self._heard = _Heard()
+        self._status = folder.read_status()
+        self._metrics: tuple[Metric, ...] = ()
+        self._stop_requested = False
+        self._starts = 0
+
+    async def observe(self) -> Observed:
+        """The level now; asks the hub, though not more often than `Timing.poll_seconds`."""
+        children = {name: process.child for name, process in self._children.items()}
+        await self._listen(children)
+        if names.REPORT_REF in self._heard.bindings and not self._metrics:
+            self._metrics = self._folder.read_metrics()
+        return Observed(
+            start_time=self._start_time,
+            hub=Hub(
+                self._hub_child.child if self._hub_child else None,
+                self._hub.address if self._heard.at is not None else None,
+            ),
+            children={name: self._as_heard(name, child) for name, child in children.items()},
+            bindings=dict(self._heard.bindings),
+            progress=dict(self._heard.progress),
+            stop_requested=self._stop_requested,
+            metrics=self._metrics,
+        )
+
+    async def apply(self, action: Action) -> None:
+        """Carry out one action; starts and stops return at once, the level follows."""
+        match action:
+            case StartHub():
+                self._start_hub()
+            case StopHub():
+                if self._hub_child is not None:
+                    self._hub_child.request_stop()
+            case StartStep(step=step):
+                self._start_step(step)
+            case StopStep(name=name):
+                self._stop_step(name)
+            case DropRefs(refs=refs):
+                await self._drop(refs)
+
+    async def read_status(self) -> TrainingJobStatus | None:
+        """The status written last, by this run or the one before."""
+        return self._status
+
+    async def write_status(self, status: TrainingJobStatus) -> None:
+        """Replace status.json, then tell the listener."""
+        self._folder.write_status(status)
+        self._status = status
+        self._listeners.on_status(status)
+
+    async def tell(self, events: Sequence[str]) -> None:
+        """Tell the listener, line by line."""
+        for event in events:
+            self._listeners.on_event(event)
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Return when a child, the hub or the user did something, or after the timeout."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def request_stop(self) -> None:
+        """The user wants to stop: the next pass says so to the plan."""
+        self._stop_requested = True
+        self._changed.set()
+
+    async def close(self) -> None:
+        """Leave no child behind, whatever happened: the steps first, the hub last."""
+        for child in self._children.values():
+            child.request_stop()
+        await asyncio.gather(*(c.ended() for c in self._children.values()), return_exceptions=True)
+        if self._hub_child is not None:
+            self._hub_child.request_stop()
+            await asyncio.gather(self._hub_child.ended(), return_exceptions=True)
+
+    async def _listen(self, children: dict[StepName, Child]) -> None:
+        address, hub = self._hub.address, self._hub_child
+        ended = {name for name, child in children.items() if child.state in _ENDS}
+        if hub is not None and not hub.live:
+            self._heard.ends |= ended  # nobody is left to ask
+        if address is None or hub is None or not hub.live or not self._due(ended):
+            return
+        try:
+            progress, bindings = await self._options.hub_client.snapshot(address)
+        except HubUnavailableError:
+            return
+        self._heard.progress |= progress
+        self._heard.bindings = dict(bindings)
+        self._heard.at = time.monotonic()
+        self._heard.ends |= ended
+
+    def _due(self, ended: set[StepName]) -> bool:
+        heard = self._heard
+        if heard.at is None or ended - heard.ends:
+            return True
+        return time.monotonic() - heard.at >= self._options.timing.poll_seconds
+
+    def _as_heard(self, name: StepName, child: Child) -> Child:
+        """A child has not ended for the plan before its last binding has been asked for."""
+        if child.state in _ENDS and name not in self._heard.ends:
+            return Child(ChildState.RUNNING, child.restarts, since=child.since)
+        return child
+
+    def _start_hub(self) -> None:
+        if self._hub_child is None or not self._hub_child.live:
+            recipe = self._hub.recipe(hub_environment(os.environ), self._lock_fd)
+            self._hub_child = self._supervise(recipe, Places(1))
+
+    def _start_step(self, step: Step) -> None:
+        running = self._children.get(step.name)
+        if running is not None and running.live:
+            return
+        assert self._hub.address is not None, "the plan starts no step before the hub serves"
+        place = Place(self._hub.address, str(self._folder.path))
+        order = work_order(self._identity, self._job.spec, step, place)
+        self._folder.write_order(step.name, order)
+        self._heard.ends.discard(step.name)
+        self._children[step.name] = self._supervise(self._recipe(step.name), self._places)
+
+    def _recipe(self, name: StepName) -> Recipe:
+        islands, custom = self._job.spec.islands, self._job.spec.task.type == "Custom"
+        folders = (self._options.base_folder, Path.cwd()) if custom else ()
+        return Recipe(
+            name=name,
+            command=(*self._options.worker_command, str(self._folder.order(name))),
+            environment=worker_environment(os.environ, islands.threads, folders),
+            log=self._folder.log(name),
+            max_restarts=islands.max_restarts,
+            inherited_fd=self._lock_fd,
+        )
+
+    def _supervise(self, recipe: Recipe, places: Places) -> ChildProcess:
+        self._starts += 1
+        self._changed.set()
+        return ChildProcess(recipe, places, self._starts, self._options.timing, self._changed)
+
+    def _stop_step(self, name: StepName) -> None:
+        child = self._children.get(name)
+        if child is not None:
+            self._heard.ends.add(name)  # its fate no longer matters: do not wait for the hub
+            child.request_stop()
+
+    async def _drop(self, refs: tuple[Ref, ...]) -> None:
+        """Best effort: while the job goes on, the plan asks again until they are gone."""
+        if self._hub.address is None:
+            return
+        try:
+            await self._options.hub_client.drop(self._hub.address, refs)
+        except HubUnavailableError:
+            return
+        for ref in refs:
+            self._heard.bindings.pop(ref, None)
