@@ -118,7 +118,7 @@ class ChildProcess:
             self._places.give_back()
 
     async def _attempt(self) -> int:
-        log, offset = self._recipe.log, _size_bytes(self._recipe.log)
+        offset = _size_bytes(self._recipe.log)
         try:
             self._recipe.prepare()
             process = await self._spawn()
@@ -133,7 +133,7 @@ class ChildProcess:
         attendance.cancel()
         await asyncio.gather(attendance, return_exceptions=True)
         assert process.returncode is not None
-        return self._ended_with(_shell_code(process.returncode), last_line(log, offset))
+        return self._ended_with(_shell_code(process.returncode), self._last_words(offset))
 
     async def _spawn(self) -> Process:
         with self._open_log() as log:
@@ -158,6 +158,10 @@ class ChildProcess:
         except TimeoutError:
             kill(process)
             await process.wait()
+
+    def _last_words(self, offset: int) -> str:
+        """The last log line of this attempt; who said it stands beside it already."""
+        return last_line(self._recipe.log, offset).removeprefix(f"atoll: {self._recipe.name}: ")
 
     def _ended_with(self, exit_code: int, message: str) -> int:
         self._child = replace(self._child, exit_code=exit_code, message=message)

@@ -32,7 +32,7 @@ class HubProcess:
         """How to start it."""
         return Recipe(
             name=names.HUB,
-            command=(*self.options.worker_command, str(self.folder.order(names.HUB))),
+            command=self.options.command(self.folder.order(names.HUB)),
             environment=environment,
             log=self.folder.log(names.HUB),
             max_restarts=self.options.timing.hub_max_restarts,

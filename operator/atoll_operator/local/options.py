@@ -63,9 +63,15 @@ class LocalOptions:
     hub_port: int = 0
     """0 lets the system choose."""
     worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "atoll_worker")
-    """Started with the path of a work order as its last argument."""
+    """Started with the path of a work order, and `--debug`, behind it."""
+    debug: bool = False
+    """Workers write tracebacks to their logs."""
     hub_client: HubClient = progress
     timing: Timing = Timing()
+
+    def command(self, order: Path) -> tuple[str, ...]:
+        """How to start the worker of an order."""
+        return (*self.worker_command, str(order), *(("--debug",) if self.debug else ()))
 
     def places(self, threads: int) -> int:
         """How many steps work at once; two threads on one core thrash (6x measured)."""

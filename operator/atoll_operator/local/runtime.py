@@ -214,7 +214,7 @@ class LocalRuntime:
         folders = (self._options.base_folder, Path.cwd()) if custom else ()
         return Recipe(
             name=name,
-            command=(*self._options.worker_command, str(self._folder.order(name))),
+            command=self._options.command(self._folder.order(name)),
             environment=worker_environment(os.environ, islands.threads, folders),
             log=self._folder.log(name),
             max_restarts=islands.max_restarts,
