@@ -38,8 +38,8 @@ class HubProcess:
         process = self.launch(prefix)
         while not ready.exists():
             if process.poll() is not None or time.monotonic() - started > START_SECONDS:
-                message = process.communicate()[1]
-                raise AssertionError(f"the hub ended with {process.returncode}: {message}")
+                process.kill()
+                raise AssertionError(f"the hub did not start: {finish(process)}")
             time.sleep(0.01)
         self.ready_seconds = time.monotonic() - started
         self.address = str(json.loads(ready.read_text())["address"])
@@ -75,10 +75,27 @@ class HubProcess:
         """SIGTERM, and wait; exit code and standard error."""
         return self._end(signal.SIGTERM)
 
+    def cut_lifeline(self) -> tuple[int, str]:
+        """Do what the kernel does when a supervisor is killed; exit code and standard error."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        assert process.stdin is not None
+        process.stdin.close()
+        return finish(process)
+
     def _end(self, number: signal.Signals) -> tuple[int, str]:
         if self._process is None:
             return 0, ""
         process, self._process = self._process, None
         process.send_signal(number)
-        message = process.communicate(timeout=60)[1]
-        return process.returncode, message
+        return finish(process)
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Wait for the end; exit code and standard error. `communicate` would cut the lifeline."""
+    code = process.wait(timeout=60)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.close()
+    with process.stderr:
+        return code, process.stderr.read()

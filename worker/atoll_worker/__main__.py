@@ -6,6 +6,7 @@ Ends with an exit code of `atoll_api.exit_codes`; an error is one line on standa
 
 import argparse
 import errno
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -27,6 +28,8 @@ def main() -> int:
     options = parser.parse_args()
     step = "worker"
     process.hold_lifeline()
+    if not options.debug:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines are for developers
     try:
         order = _read(options.order)
         step = order.step

@@ -40,6 +40,12 @@ STALL_SECONDS: Final = 30.0
 """A transfer that moves nothing for so long gives its place to another."""
 IDLE_SESSION_SECONDS: Final = 600.0
 
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # with it, two hubs on one port would share the calls
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+)
+
 T = TypeVar("T")
 S = TypeVar("S")  # the servicer
 Q = TypeVar("Q")  # its question
@@ -209,6 +215,18 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
         return progress_pb.GetSnapshotResponse(
             steps=self._book.steps(), bindings=[to_binding(bound) for bound in bindings]
         )
+
+
+def build_server(
+    store: Store, book: ProgressBook, threads: Threads
+) -> tuple[grpc.aio.Server, ExchangeServer]:
+    """A server with both services, not yet bound to a port; and its exchange."""
+    server = grpc.aio.server(options=_OPTIONS)
+    exchange = ExchangeServer(store, threads)
+    exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
+    progress = ProgressServer(store, book, threads)
+    progress_grpc.add_ProgressServiceServicer_to_server(progress, server)
+    return server, exchange
 
 
 def to_binding(bound: Bound) -> pb.Binding:

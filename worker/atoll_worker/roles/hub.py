@@ -10,29 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import grpc
-from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
-from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_api.work_order import HubOrder
 
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.server import (
     IDLE_SESSION_SECONDS,
-    MAX_MESSAGE_BYTES,
-    ExchangeServer,
-    ProgressServer,
     Threads,
+    build_server,
 )
 from atoll_worker.exchange.store import Store
 
 PROGRESS_FILE = "progress.json"
 _GRACE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
-_OPTIONS = (
-    ("grpc.so_reuseport", 0),  # with it, two hubs on one port would share the calls
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-)
 
 
 def run(order: HubOrder) -> None:
@@ -59,12 +50,7 @@ async def _serve(order: HubOrder, store: Store) -> None:
     book = ProgressBook()
     with suppress(FileNotFoundError):
         book.load((Path(order.store) / PROGRESS_FILE).read_bytes())
-    exchange = ExchangeServer(store, threads)
-    server = grpc.aio.server(options=_OPTIONS)
-    exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
-    progress_grpc.add_ProgressServiceServicer_to_server(
-        ProgressServer(store, book, threads), server
-    )
+    server, exchange = build_server(store, book, threads)
     port = _bind(server, order)
     await server.start()
     _write_ready_file(Path(order.ready_file), f"{order.host}:{port}")
