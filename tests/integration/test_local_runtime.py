@@ -69,7 +69,7 @@ async def test_a_job_ends_complete_and_a_rerun_starts_nothing(
 ) -> None:
     headline = [{"name": "frechet_distance", "model": "ensemble/Full", "value": "0.379"}]
     runner.out.mkdir()
-    (runner.out / "report.json").write_text(json.dumps({"headline": headline}))
+    (runner.out / "report.json").write_text(json.dumps({"metrics": headline}))
 
     assert isinstance(await runner.run(job(2), stubs.options()), Complete)
 

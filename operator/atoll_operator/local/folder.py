@@ -92,13 +92,13 @@ class RunFolder:
             ) from error
 
     def read_metrics(self) -> tuple[Metric, ...]:
-        """The headline of the report; empty while there is no report."""
+        """The headline numbers of the report; empty while there is no report."""
         try:
-            headline = json.loads(_read(self.report) or "{}").get("headline", [])
-            return EvaluationStatus.from_document({"metrics": headline}).metrics
+            found = json.loads(_read(self.report) or "{}").get("metrics", [])
+            return EvaluationStatus.from_document({"metrics": found}).metrics
         except ValueError as error:  # neither JSON nor metrics
             raise BrokenFolderError(
-                f"{self.report} has no readable headline: remove it and run again"
+                f"{self.report} has no readable metrics: remove it and run again"
             ) from error
 
     def adopt(self, job: TrainingJob) -> None:

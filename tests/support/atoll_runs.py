@@ -1,0 +1,122 @@
+"""Run the real command as a person would: a process, its signals, its folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders import job_document
+
+ATOLL = (sys.executable, "-m", "atoll_cli")
+PATIENCE_SECONDS = 240.0
+
+TINY = {
+    "islands.count": 2,
+    "training.steps": 300,
+    "training.checkpoint.everySeconds": 1,
+    "strategy.expertEnsemble.router.steps": 50,
+    "evaluation": {"samples": 64, "seeds": 1, "samplerSteps": 4, "strategies": ["Full"]},
+}
+
+
+def write_job(folder: Path, **spec: Any) -> Path:
+    """A job of a few seconds, with fields of its spec replaced, as a YAML file."""
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job_document(**(TINY | spec))))  # JSON is YAML
+    return path
+
+
+def atoll(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `atoll` to its end."""
+    command = [*ATOLL, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **options
+    )
+
+
+@dataclass
+class Run:
+    """One `atoll run` that is going on."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+
+    @classmethod
+    def start(cls, job: Path, folder: Path) -> "Run":
+        """Start it; its output is kept for `finish`."""
+        command = [*ATOLL, "run", str(job), "--out", str(folder)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return cls(subprocess.Popen(command, text=True, **pipes), folder)  # type: ignore[call-overload]
+
+    def status(self) -> Mapping[str, Any]:
+        """The status written last; empty before the first."""
+        with suppress(FileNotFoundError):
+            document: dict[str, Any] = json.loads((self.folder / "status.json").read_text())
+            return document
+        return {}
+
+    def wait_for(self, reached: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Wait until the status says so."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not reached(self.status()):
+            assert self.process.poll() is None, self.finish()
+            assert time.monotonic() < deadline, self.status()
+            time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the run itself a signal."""
+        self.process.send_signal(number)
+
+    def kill_child(self, step: str) -> None:
+        """SIGKILL the process of one step."""
+        pids = children_of(self.folder, step)
+        assert pids, f"{step} does not run"
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for the end: exit code and output."""
+        output, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, output
+
+
+def children_of(folder: Path, step: str = "") -> list[int]:
+    """The processes that work on the orders of a run's folder."""
+    wanted = str(folder / "orders" / step)
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if any(argument.startswith(wanted) for argument in command):
+                    found.append(int(entry.name))
+    return found
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every bound ref of a run and its digest."""
+    listed = atoll("pull", folder)
+    assert listed.returncode == 0, listed.stderr
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return {ref: digest for ref, _, digest in rows}
+
+
+def training(island: int, at_least: int) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether an island has done so many steps and is not done."""
+
+    def reached(status: Mapping[str, Any]) -> bool:
+        return any(
+            step["island"] == island
+            and step["state"] == "Running"
+            and at_least <= step["step"] < step["steps"]
+            for step in status.get("islands", [])
+        )
+
+    return reached
