@@ -18,6 +18,8 @@ ROUTER_SHARE = 0.25
 FORWARD_SHARE = 1 / 30
 """A forward pass in a large batch, of one training sample at batch 64 (a third of the FLOPs,
 and a tenth of the overhead)."""
+EVALUATION_SHARE = 0.1
+"""Of the islands' work, at least: loading the libraries and drawing the report."""
 PARTITION_SHARE = 0.02
 """Of the islands' work; depends on the data, which the plan does not see."""
 
@@ -45,22 +47,24 @@ def percent(spec: TrainingJobSpec, level: Level, observed: Observed) -> int:
     return min(99, math.floor(100 * (1 - left / total)))
 
 
-def eta_seconds(spec: TrainingJobSpec, level: Level, observed: Observed, now: float) -> int | None:
-    """Seconds to the end at the rates observed now; None before a step has told its rate.
+def eta_seconds(spec: TrainingJobSpec, seen: Level, observed: Observed, now: float) -> int | None:
+    """Seconds to the end at the rates observed now; None while a rate is missing.
 
-    Before the last step, which needs all others, at most as many steps run at once as do now,
-    and none ends sooner than its own rest takes.
+    Before the last step, which needs all others, as many steps run at once as do now, and none
+    ends sooner than its own rest takes. A step that waits gets the mean rate of those that train.
     """
-    rates = {step.name: _rate(spec, step, observed, now) for step in level.steps}
-    known = [rate for rate in rates.values() if rate]
-    if not known:
-        return None
-    usual = sum(known) / len(known)
-    seconds = [
-        _left(spec, level, step, observed) / (rates[step.name] or usual) for step in level.steps
-    ]
-    *before, last = seconds
-    return math.ceil(max(*before, sum(before) / len(known)) + last)
+    live = [step for step in seen.steps if _left(spec, seen, step, observed) > 0]
+    rates = {step.name: _rate(spec, step, observed, now) for step in live}
+    training = [rate for s in live if s.role in _WORK_A_SAMPLE and (rate := rates[s.name])]
+    usual = sum(training) / len(training) if training else None
+    seconds = []
+    for step in live:
+        rate = rates[step.name] or usual
+        if rate is None:
+            return None
+        seconds.append(_left(spec, seen, step, observed) / rate)
+    *before, last = seconds or [0.0]
+    return math.ceil(max(*before, sum(before) / max(1, len(training)), 0.0) + last)
 
 
 def _router(spec: TrainingJobSpec) -> float:
@@ -71,11 +75,12 @@ def _router(spec: TrainingJobSpec) -> float:
 
 def _evaluation(spec: TrainingJobSpec) -> float:
     """Forward passes of all models under all strategies, in training samples."""
-    wanted = spec.evaluation
+    wanted, islands = spec.evaluation, spec.islands.count
     evaluations = 2 if wanted.sampler == "Heun" else 1
     draws = wanted.samples * wanted.seeds * wanted.sampler_steps * evaluations
-    models = spec.islands.count + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
-    return FORWARD_SHARE * draws * models
+    models = islands + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
+    training = spec.training.steps * spec.training.batch_size_per_island * islands
+    return max(FORWARD_SHARE * draws * models, EVALUATION_SHARE * training)
 
 
 def _left(spec: TrainingJobSpec, level: Level, step: Step, observed: Observed) -> float:

@@ -28,6 +28,7 @@ from atoll_operator.plan.model import (
     Stopped,
 )
 from atoll_operator.plan.pipeline import pipeline
+from atoll_operator.plan.policies.quorum import quorum
 from atoll_operator.plan.step_status import step_status, worst_first
 
 SHOWN_ISLANDS = 100
@@ -102,8 +103,8 @@ def _claims(
     spec: TrainingJobSpec, seen: Level, observed: Observed, outcome: Outcome
 ) -> tuple[Claim, ...]:
     accepted = conditions.accepted(f"{spec.strategy.type} of {spec.islands.count} islands")
-    lost = "; ".join(seen.why_failed(step) for step in seen.islands(Fate.FAILED))
-    degraded = (conditions.degraded(f"the job goes on without {lost}"),) if lost else ()
+    lost = tuple(seen.why_failed(step) for step in seen.islands(Fate.FAILED))
+    degraded = (conditions.degraded(quorum(spec.islands, lost).why),) if lost else ()
     match outcome:
         case Complete(message=message):
             running = conditions.not_running("Complete", message)

@@ -172,7 +172,7 @@ class AnyJob(RuleBasedStateMachine):
 
 
 TestAnyJob = AnyJob.TestCase
-TestAnyJob.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyJob.settings = settings(max_examples=50, stateful_step_count=35, deadline=None)
 
 
 def test_a_stopped_job_goes_on_from_where_it_was() -> None:

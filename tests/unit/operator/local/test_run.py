@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+from atoll_operator.local.options import Timing
+from atoll_operator.local.run import identity, resolve
+from atoll_operator.local.same_job import difference
+from jobs import job
+
+
+@pytest.mark.parametrize(
+    ("source", "resolved"),
+    [
+        ("builtin://digits", "builtin://digits"),
+        ("file://images", "file:///jobs/images"),
+        ("file:///data/x.npz", "file:///data/x.npz"),
+    ],
+)
+def test_paths_are_taken_from_the_folder_of_the_job(source: str, resolved: str) -> None:
+    found = resolve(job(2, data={"source": source}), Path("/jobs"))
+
+    assert found.spec.data.source == resolved
+
+
+def test_the_identity_is_that_of_what_is_computed() -> None:
+    first = identity(job(2))
+
+    assert identity(job(2, runPolicy={"activeDeadlineSeconds": 5})) == first
+    assert identity(job(2, quorum=1)) == first
+    assert identity(job(2, seed=1)) != first
+
+
+def test_what_may_differ_and_what_may_not() -> None:
+    assert difference(job(3), job(3)) is None
+    assert difference(job(3), job(3, quorum=2)) is None
+    assert difference(job(3), job(3, runPolicy={"activeDeadlineSeconds": 5})) is None
+    assert "may only go down" in (difference(job(3, quorum=2), job(3)) or "")
+    changed = job(3, training={"steps": 5})
+    assert difference(job(3), changed) == "spec.training.steps is 2000 there and 5 here"
+
+
+def test_backoff_doubles_up_to_its_cap() -> None:
+    timing = Timing(first_backoff_seconds=0.5, last_backoff_seconds=30.0)
+
+    assert [timing.backoff_seconds(n) for n in (0, 1, 2, 10, 10_000)] == [0.5, 1.0, 2.0, 30.0, 30.0]

@@ -1,0 +1,107 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from atoll_api.status import Metric, TrainingJobStatus
+from atoll_operator.plan.model import Complete, Failed, Observed, StepProgress
+from atoll_operator.plan.plan import plan
+from atoll_operator.plan.status import ended_in, resumed, status
+from jobs import job
+from worlds import RUNNING, START, STARTING, experts, failed, observed
+
+GOLDEN = Path(__file__).parents[3] / "golden"
+JOB = job(3, quorum=2, baseline=True)
+
+DEGRADED = observed(
+    {"island-0": RUNNING, "island-1": failed(65, "the loss is NaN", 0), "island-2": STARTING},
+    ("assignment", "router", "baseline", "checkpoints/island-0/500"),
+    {"island-0": StepProgress(500, 2000, 0.61, 5200.0)},
+)
+DONE = replace(
+    observed(
+        {"island-1": failed(137, "", 3)},
+        ("assignment", "assignment/0", "router", "baseline", *experts(0, 2), "report"),
+    ),
+    metrics=(Metric(name="frechet_distance", model="ensemble/Full", value="0.379"),),
+)
+LOST = observed({"router": failed(65, "no data", 0)}, ("assignment",))
+
+
+def say(
+    world: Observed, previous: TrainingJobStatus | None = None, now: float = START + 60
+) -> TrainingJobStatus:
+    return status(JOB.spec, world, plan(JOB.spec, world, now), previous, now)
+
+
+@pytest.mark.parametrize(
+    ("name", "world"),
+    [("degraded", DEGRADED), ("complete", DONE), ("failed", LOST)],
+)
+def test_golden(name: str, world: Observed) -> None:
+    expected = json.loads((GOLDEN / f"status_{name}.json").read_text())
+
+    assert say(world).to_document() == expected
+
+
+def test_the_same_world_at_another_time_moves_no_transition() -> None:
+    first = say(DEGRADED)
+    later = say(DEGRADED, first, START + 90)
+
+    assert later.conditions == first.conditions
+    assert later == first
+
+
+def test_a_transition_moves_when_the_status_does() -> None:
+    first = say(observed({"partition": RUNNING}))
+    then = say(LOST, first, START + 90)
+    running = {c.type: c for c in first.conditions}["Running"]
+    stopped = {c.type: c for c in then.conditions}["Running"]
+
+    assert (running.status, stopped.status) == ("True", "False")
+    assert running.last_transition_time == "2023-11-14T22:14:20Z"
+    assert stopped.last_transition_time == "2023-11-14T22:14:50Z"
+
+
+def test_ends_are_read_back_and_withdrawn_when_resumed() -> None:
+    complete, lost = say(DONE), say(LOST)
+
+    assert isinstance(ended_in(complete), Complete)
+    told = ended_in(lost)
+    assert told == Failed("RouterFailed", "router failed with exit code 65: no data")
+    assert ended_in(None) is None
+    again = resumed(lost, START + 90)
+    assert ended_in(again) is None
+    assert again.completion_time is None
+    assert again.start_time == lost.start_time
+
+
+def test_what_was_known_stands_until_the_hub_is_heard() -> None:
+    before = resumed(say(DEGRADED), START + 90)
+    unheard = say(observed(hub=replace(DEGRADED.hub, address=None)), before, START + 91)
+
+    assert unheard.state == "Pending"
+    assert (unheard.artifacts, unheard.islands) == (before.artifacts, before.islands)
+
+
+def test_lists_are_cut_and_the_worst_islands_stay() -> None:
+    many = job(300)
+    children = {f"island-{i}": RUNNING for i in range(300) if i != 250}
+    reports = {f"island-{i}": StepProgress(i, 300, 0.5, 10.0) for i in range(300)}
+    world = observed(
+        {**children, "island-250": STARTING}, ("assignment", *experts(*range(100))), reports
+    )
+    told = status(many.spec, world, plan(many.spec, world, START), None, START)
+
+    assert told.islands_ready == "100/300"
+    assert len(told.islands) == 100
+    assert [told.islands[0].island, told.islands[1].island] == [250, 100]
+    assert len(told.artifacts) == 64
+    assert not any("checkpoints" in artifact.name for artifact in told.artifacts)
+
+
+def test_waiting_says_for_what() -> None:
+    told = {step.name: step for step in say(observed(bound=("assignment",))).steps}
+
+    assert told["evaluate"].message == "waits for router, baseline, the islands"
+    assert told["router"].message == ""

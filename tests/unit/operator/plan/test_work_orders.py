@@ -1,0 +1,28 @@
+import pytest
+from atoll_api.work_order import JobIdentity, dump, parse, refs_written
+from atoll_operator.plan.model import Step
+from atoll_operator.plan.pipeline import pipeline
+from atoll_operator.plan.work_orders import Place, hub_order, work_order
+from jobs import job
+
+IDENTITY = JobIdentity(name="digits", uid="u")
+PLACE = Place("127.0.0.1:7000", "/out")
+SPEC = job(3, quorum=2, baseline=True, seed=7).spec
+
+
+@pytest.mark.parametrize("step", pipeline(SPEC), ids=lambda step: str(step.name))
+def test_each_step_has_an_order_that_binds_its_ref(step: Step) -> None:
+    order = work_order(IDENTITY, SPEC, step, PLACE)
+
+    assert parse(dump(order)) == order
+    assert order.role == step.role
+    assert order.step == step.name
+    assert refs_written(order)[0] == step.writes
+    assert order.role == "hub" or (order.hub, order.seed, order.threads) == (PLACE.hub, 7, 1)
+
+
+def test_the_hub_has_an_order_too() -> None:
+    order = hub_order(IDENTITY, "/out/hub", 0, "/out/ready")
+
+    assert parse(dump(order)) == order
+    assert order.step == "hub"
