@@ -26,6 +26,7 @@ from atoll_worker.errors import (
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.encoding import encode
+from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Artifact, ProgressReport
 from hub_process import HubProcess, finish
 
@@ -85,15 +86,12 @@ def test_what_is_bound_survives_kill_and_stop(hub: HubProcess) -> None:
         assert equal(one.fetch(REF), artifact)
 
 
-def _kill_once(hub: HubProcess, delay_seconds: float) -> threading.Thread:
-    def run() -> None:
-        time.sleep(delay_seconds)
-        hub.kill()
-        hub.start()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+def _wait_for_download(meter: WireMeter) -> None:
+    """Until a tenth of `network()` is here."""
+    deadline = time.monotonic() + 60
+    while next(it for it in meter.read() if it.peer == "hub").received_bytes < 16 << 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def _wait_for_upload(hub: HubProcess) -> None:
@@ -127,11 +125,17 @@ def test_a_hub_killed_while_it_sends_costs_only_time(hub: HubProcess) -> None:
         one.publish(REF, artifact)
         received: list[Artifact] = []
         reader = threading.Thread(target=lambda: received.append(one.fetch(REF)))
+        meter = WireMeter(hub.address)
+        meter.start()
         reader.start()
-        killer = _kill_once(hub, 0.05)
+        _wait_for_download(meter)
+        hub.kill()
+        assert not received, "killed too late to prove anything"
+        hub.start()
         reader.join()
-        killer.join()
         assert equal(received[0], artifact)
+        seen = next(it for it in meter.read() if it.peer == "hub").received_bytes
+        assert seen < 1.9 * (160 << 20), "what had arrived was sent again"
 
 
 def test_a_broken_download_goes_on_where_it_was(hub: HubProcess) -> None:

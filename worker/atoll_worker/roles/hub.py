@@ -51,14 +51,16 @@ async def _serve(order: HubOrder, store: Store) -> None:
     with suppress(FileNotFoundError):
         book.load((Path(order.store) / PROGRESS_FILE).read_bytes())
     server, exchange = build_server(store, book, threads)
-    port = _bind(server, order)
-    await server.start()
-    _write_ready_file(Path(order.ready_file), f"{order.host}:{port}")
-    await _keep_house(store, book, threads, stop)
-    exchange.end_watches()
-    await server.stop(_GRACE_SECONDS)
+    try:
+        port = _bind(server, order)
+        await server.start()
+        _write_ready_file(Path(order.ready_file), f"{order.host}:{port}")
+        await _keep_house(store, book, threads, stop)
+    finally:
+        exchange.end_watches()
+        await server.stop(_GRACE_SECONDS)
+        threads.close()
     _save(store, book)
-    threads.close()
 
 
 async def _keep_house(
