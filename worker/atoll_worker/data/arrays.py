@@ -36,7 +36,8 @@ def read_arrays(path: Path) -> Samples:
 
 def _read_npz(path: Path) -> Mapping[str, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file that it opened open when it is damaged
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in {"x", "y"}}
             names = {name: torch.empty(0) for name in archive.files}
         return names | {name: _native(array) for name, array in arrays.items()}
