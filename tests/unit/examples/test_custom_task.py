@@ -1,3 +1,5 @@
+"""The example of a custom task does what its README says."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Every source a job may name, and what is said of each that cannot be used."""
+
 from pathlib import Path
 
 import numpy as np

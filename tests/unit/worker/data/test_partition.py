@@ -1,3 +1,5 @@
+"""Each sample has one island, parts are even, and the same seed gives the same parts."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Partition, island, router and baseline, run in this process over a hub in memory."""
+
 import math
 from dataclasses import replace
 from pathlib import Path

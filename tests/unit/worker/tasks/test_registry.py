@@ -1,3 +1,5 @@
+"""A job's task is found, or the message says what is wrong with it."""
+
 import sys
 from pathlib import Path
 

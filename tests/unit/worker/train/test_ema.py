@@ -1,3 +1,5 @@
+"""The moving average is its formula, with the ramp."""
+
 import pytest
 import torch
 from atoll_worker.train.ema import Ema, ramped_decay

@@ -1,3 +1,5 @@
+"""FLOPs are those of the formulas."""
+
 import torch
 from atoll_worker.train.flops import training_flops
 from torch import nn

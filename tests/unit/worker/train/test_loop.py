@@ -1,3 +1,5 @@
+"""An interrupted run ends at the bits of an undisturbed one; NaN is found and named."""
+
 import math
 from dataclasses import replace
 from typing import get_args

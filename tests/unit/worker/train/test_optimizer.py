@@ -1,3 +1,5 @@
+"""AdamW gives the bits of torch's class, and its state comes back."""
+
 from typing import get_args
 
 import pytest

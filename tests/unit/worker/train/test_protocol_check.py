@@ -1,4 +1,6 @@
 # ruff: noqa: ARG002 (a fake has the signature of what it stands for)
+"""What a task broke is named before it is trained with."""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 

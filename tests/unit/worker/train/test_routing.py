@@ -1,3 +1,5 @@
+"""Accuracy, cross-entropy and calibration of known answers."""
+
 import math
 from typing import Any
 

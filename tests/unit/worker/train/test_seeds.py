@@ -1,3 +1,5 @@
+"""Seeds are the same for ever, and differ for different purposes."""
+
 from atoll_worker.train.seeds import derive
 from hypothesis import given
 from hypothesis import strategies as st

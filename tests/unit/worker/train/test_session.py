@@ -1,4 +1,6 @@
 # ruff: noqa: ARG002 (a fake has the signature of what it stands for)
+"""Reports, checkpoints and SIGTERM around the loop; the hub may be gone."""
+
 from collections.abc import Sequence
 
 import pytest
