@@ -1,7 +1,8 @@
 """The report as one HTML page that needs nothing else: no network, no script."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
@@ -9,7 +10,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from atoll_worker.report import charts
-from atoll_worker.report.document import Findings, Report, Spread
+from atoll_worker.report.document import Findings, Report, Spread, StepWire
 from atoll_worker.report.images import data_uri, grid_png, is_image
 from atoll_worker.report.parts import Parts
 
@@ -35,6 +36,22 @@ class PartPicture:
     few: str
 
 
+@dataclass(frozen=True)
+class WireRow:
+    """Bytes of one process, by peer."""
+
+    step: str
+    wires: tuple[StepWire, ...]
+
+
+@dataclass(frozen=True)
+class WireTable:
+    """Bytes of every process, one column a kind of peer."""
+
+    peers: tuple[str, ...]
+    rows: tuple[WireRow, ...]
+
+
 def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
     """Render the page.
 
@@ -56,6 +73,7 @@ def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
         charts={name: Markup(svg) for name, svg in _charts(findings, parts).items()},  # noqa: S704 (drawn here from numbers)
         grids=_grids(findings, samples),
         parts=_parts(findings, parts),
+        wires=_wires(report.run.wires),
     )
 
 
@@ -92,6 +110,18 @@ def _parts(findings: Findings, parts: Parts) -> list[PartPicture]:
         )
         for island, (mean_D, few_ND) in enumerate(zip(parts.mean_KD, parts.few, strict=True))
     ]
+
+
+def _wires(wires: Sequence[StepWire]) -> WireTable:
+    peers = tuple(peer for peer in ("island", "hub", "other") if any(w.peer == peer for w in wires))
+    cells = {(wire.step, wire.peer): wire for wire in wires}
+    steps = dict.fromkeys(wire.step for wire in wires)
+    nothing = partial(StepWire, sent_bytes=0, received_bytes=0)
+    rows = [
+        WireRow(step, tuple(cells.get((step, p)) or nothing(step=step, peer=p) for p in peers))
+        for step in steps
+    ]
+    return WireTable(peers, tuple(rows))
 
 
 def _number(value: float | None, digits: int = 3) -> str:

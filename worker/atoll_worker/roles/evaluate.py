@@ -23,7 +23,7 @@ from atoll_worker.train.session import use_threads
 
 
 def run(order: EvaluateOrder, context: Context) -> None:
-    """Write `report.json` and `report.html`, then publish `report`: that one means done.
+    """Write `report.json`, `report.html` and, for images, `samples.png`; then publish `report`: that one means done.
 
     Raises:
         ContractError: fewer experts than the quorum, or artifacts that do not belong together.
@@ -68,9 +68,13 @@ def _measure(job: Job, order: EvaluateOrder, steps: "_Steps") -> tuple[Findings,
 def _write(folder: Path, report: Report, pictures: dict[str, Tensor], job: Job) -> None:
     from atoll_worker.report.page import page  # noqa: PLC0415 (matplotlib takes seconds to load)
     from atoll_worker.report.parts import parts_of  # noqa: PLC0415 (see above)
+    from atoll_worker.report.poster import poster  # noqa: PLC0415 (see above)
 
     html = page(report, pictures, parts_of(job.dataset, job.assignment))
     document = json.dumps(report.to_document(), indent=2, sort_keys=True)
+    picture = poster(report.findings, pictures)
+    if picture is not None:
+        write_whole(folder / "samples.png", picture)
     write_whole(folder / "report.html", html.encode())
     write_whole(folder / "report.json", (document + "\n").encode())
 
