@@ -1,6 +1,9 @@
 """The evaluate role on small jobs that the other roles have trained, over a hub in memory."""
 
 import json
+import math
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,15 @@ from atoll_api import names
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.strategy import Combine
-from atoll_api.spec.task import DiffusionTask, Task
+from atoll_api.spec.task import CustomTask, DiffusionTask, Task
 from atoll_api.work_order import EvaluateOrder
 from atoll_worker.errors import ContractError, DisruptedError
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryStop
 from atoll_worker.ports import Artifact
 from atoll_worker.roles import baseline, evaluate, island, partition, router
+from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
 from pydantic import JsonValue
+from torch import nn
 from training import SMALL_DIFFUSION, SmallJob, save_npz
 
 COUNT = 2
@@ -174,3 +179,45 @@ def test_a_conditioned_job_is_scored_with_the_labels_it_is_told(tmp_path: Path) 
     findings = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]
     assert findings["verdict"]["outcome"] == "NoBaseline"
     assert findings["contract"]["conditioning"] == "Class"
+
+
+class Halves:
+    """A user's own task without noise: predict the lower half of an image from the upper."""
+
+    def build_model(self, sample: SampleSpec) -> nn.Module:
+        half = math.prod(sample.shape) // 2
+        return nn.Linear(half, half)
+
+    def corrupt(self, batch: Batch, generator: torch.Generator) -> Inputs:  # noqa: ARG002
+        time_B = torch.zeros(len(batch.x_BD))
+        lower = batch.x_BD.flatten(1).chunk(2, dim=1)[1]
+        return Inputs(batch.x_BD, lower, time_B, None)
+
+    def predict(self, model: nn.Module, inputs: Inputs) -> torch.Tensor:
+        answer: torch.Tensor = model(inputs.x_BD.flatten(1).chunk(2, dim=1)[0])
+        return answer
+
+    def losses(self, predicted_BD: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        return (predicted_BD - inputs.target_BD).square().mean(dim=1)
+
+    def contract(self) -> dict[str, str]:
+        return {"task": "halves"}
+
+
+def test_a_custom_task_is_compared_by_its_holdout_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("halves_task")
+    module.Halves = Halves  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "halves_task", module)
+    own = Task(type="Custom", custom=CustomTask(entrypoint="halves_task:Halves"))
+    job = trained(tmp_path, own)
+    evaluate.run(order(job, tmp_path / "out"), job.context("evaluate"))
+    findings = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]
+    systems = {it["name"]: it for it in findings["systems"]}
+    assert "sampling" not in findings
+    assert systems["Full"]["holdoutLoss"] > 0
+    assert systems["Full"]["meanActiveExperts"] == COUNT
+    assert systems["TopK"]["meanActiveExperts"] == 1
+    assert "holdout loss" in findings["verdict"]["sentence"]
+    assert not (tmp_path / "out" / "samples.png").exists()

@@ -170,11 +170,13 @@ class Mixture:
 
 def at_rows(inputs: Inputs, rows: Tensor) -> Inputs:
     """The inputs of some rows of the batch."""
-    label_B = inputs.label_B
+    time_B, label_B = inputs.time_B, inputs.label_B
+    # A time that all rows share stays expanded, so that a network can embed it once.
+    shared = time_B.stride(0) == 0
     return replace(
         inputs,
         x_BD=inputs.x_BD[rows],
         target_BD=inputs.target_BD[rows],
-        time_B=inputs.time_B[rows],
+        time_B=time_B[:1].expand(len(rows)) if shared else time_B[rows],
         label_B=None if label_B is None else label_B[rows],
     )

@@ -22,18 +22,15 @@ def integrate(
             algorithm 1).
         method: first or second order.
     """
-    x_BD = noise_BD
-    batch, step = len(noise_BD), 1.0 / steps
+    x_BD, step = noise_BD, 1.0 / steps
+
+    def at(index: int) -> Tensor:
+        time = torch.tensor(1.0 - index / steps, dtype=noise_BD.dtype)
+        return time.expand(len(noise_BD))
+
     for i in range(steps):
-        now = torch.full((batch,), 1.0 - i * step, dtype=noise_BD.dtype)
-        slope = velocity(x_BD, now)
+        slope = velocity(x_BD, at(i))
         if method == "Heun":
-            guess_BD = x_BD - step * slope
-            slope = (slope + velocity(guess_BD, (now - step).clamp_min(0.0))) / 2
+            slope = (slope + velocity(x_BD - step * slope, at(i + 1))) / 2
         x_BD = x_BD - step * slope
     return x_BD
-
-
-def evaluations(steps: int, method: Literal["Euler", "Heun"]) -> int:
-    """Evaluations of the velocity for one sample."""
-    return steps * (2 if method == "Heun" else 1)

@@ -84,6 +84,22 @@ def test_a_conditioned_model_tells_classes_apart_once_trained_to(document: dict[
     assert not torch.allclose(first, second)
 
 
+@pytest.mark.parametrize("document", [{}, dit(), {"conditioning": "Class"}])
+def test_a_time_that_all_samples_share_is_embedded_once_with_the_same_answer(
+    document: dict[str, Any],
+) -> None:
+    subject = task(document)
+    model = built(subject)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    x, shared = torch.randn(4, 1, 8, 8), torch.tensor(0.3).expand(4)
+    label = torch.arange(4) if subject.conditioned else None
+    one = subject.predict(model, Inputs(x, x, shared, label))
+    each = subject.predict(model, Inputs(x, x, shared.clone(), label))
+    assert one.shape == x.shape
+    assert torch.allclose(one, each, rtol=1e-3, atol=1e-5)
+
+
 def test_conditioning_on_labels_that_are_not_there_is_refused() -> None:
     subject = task({"conditioning": "Class"})
     with pytest.raises(BadDataError, match="the data have no labels"):
