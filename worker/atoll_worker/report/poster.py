@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import matplotlib.image as mpl_image
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from atoll_worker.report.document import Findings, SystemScores
@@ -18,7 +19,8 @@ def poster(findings: Findings, samples: Mapping[str, Tensor]) -> bytes | None:
     if not samples or not is_image(findings.data.sample_shape):
         return None
     names = [name for name in ("Real", "Baseline", findings.combine) if name in samples]
-    figure = Figure(figsize=(4.2 * len(names), 4.9), layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(wspace=0.05)
+    figure = Figure(figsize=(4.2 * len(names), 4.9), layout=layout, facecolor="white")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         picture = mpl_image.imread(io.BytesIO(grid_png(samples[name], COLUMNS, 568)))
         axes.imshow(picture, interpolation="nearest")
