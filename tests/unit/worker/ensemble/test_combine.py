@@ -1,3 +1,5 @@
+"""Each combine rule by its definition, and who is asked about what."""
+
 import pytest
 import torch
 from atoll_worker.ensemble import combine

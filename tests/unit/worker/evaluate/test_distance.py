@@ -1,3 +1,5 @@
+"""Distances of distributions against their closed forms."""
+
 import pytest
 import torch
 from atoll_worker.evaluate import distance

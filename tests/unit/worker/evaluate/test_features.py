@@ -1,3 +1,5 @@
+"""The feature net repeats itself and tells real differences from noise."""
+
 import torch
 from atoll_worker.evaluate.distance import fit, frechet
 from atoll_worker.evaluate.features import train_feature_net

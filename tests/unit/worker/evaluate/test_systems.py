@@ -1,3 +1,5 @@
+"""What answers a question: an ensemble under a rule, with experts that may be missing."""
+
 import pytest
 import torch
 from atoll_api.spec.strategy import Combine, Threshold, TopK

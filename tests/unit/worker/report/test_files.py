@@ -1,3 +1,5 @@
+"""Report files are written whole or not at all."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Samples become pixels in the right place."""
+
 import io
 
 import numpy as np

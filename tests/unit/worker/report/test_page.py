@@ -1,3 +1,5 @@
+"""The page says what was found, loudly where it is bad, and needs nothing from outside."""
+
 import re
 
 import pytest

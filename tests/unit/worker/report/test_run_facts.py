@@ -1,3 +1,5 @@
+"""Bytes on the wires are added up, and silence is not taken for zero."""
+
 from atoll_api.work_order import JobIdentity
 from atoll_worker.ports import ProgressReport, WireBytes
 from atoll_worker.report.run_facts import run_facts

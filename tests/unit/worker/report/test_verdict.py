@@ -1,3 +1,5 @@
+"""The sentence follows from the numbers, also when they are bad."""
+
 from atoll_worker.report.verdict import judge
 from findings import island, system
 

@@ -1,3 +1,5 @@
+"""The diffusion task: shapes, conditions, and settings that are refused."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Noise paths against their definition."""
+
 import math
 
 import pytest
