@@ -26,7 +26,7 @@ $(READY): requirements.lock tools/bootstrap.lock pyproject.toml
 	  || { echo "python3 lacks venv: install it (Debian: apt install python3-venv)" >&2; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --require-hashes -r tools/bootstrap.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes tools/bootstrap.lock requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes tools/bootstrap.lock requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -31,6 +31,8 @@ class StepStatus(FrozenModel):
     island: int | None = None
     state: StepState
     restarts: int = 0
+    exit_code: int | None = None
+    """Of the attempt after which it was given up; only when it has failed."""
     step: int = 0
     """Optimizer steps (or other units of work) done."""
     steps: int = 0

@@ -77,10 +77,10 @@ class FakeRuntime:
         match action:
             case StartHub():
                 if self._hub.child is None or self._hub.child.state not in LIVE_STATES:
-                    self._hub = replace(self._hub, child=Child(ChildState.STARTING))
+                    self._hub = Hub(Child(ChildState.STARTING))
             case StopHub():
                 if self._hub.child is not None and self._hub.child.state in LIVE_STATES:
-                    self._hub = replace(self._hub, child=Child(ChildState.STOPPED))
+                    self._hub = Hub(Child(ChildState.STOPPED))
             case StartStep(step=step):
                 self._start(step.name)
             case StopStep(name=name):

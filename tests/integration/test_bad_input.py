@@ -40,7 +40,7 @@ def nothing(folder: Path) -> None:
 
 
 DATA: list[tuple[Any, str, str]] = [
-    (nothing, "data", "no images"),
+    (nothing, "data", "holds no PNG or JPEG image: check the path"),
     (sizes_differ, "data", "data.imageSize"),
     (few_samples, "data/few.npz", "sample"),
     (with_nan, "data/nan.npz", "finite"),
@@ -55,7 +55,7 @@ def test_bad_data_ends_the_job_at_once(
     make(tmp_path)
     job = write_job(tmp_path, **{"data.source": f"file://{source}"})
     result = atoll("run", job, "--out", tmp_path / "out")
-    assert result.returncode == ExitCode.FAILED
+    assert result.returncode == ExitCode.FINAL
     (line,) = result.stderr.splitlines()
     assert line.startswith("atoll: PartitionFailed: partition failed with exit code 65")
     assert expected in line
@@ -64,7 +64,7 @@ def test_bad_data_ends_the_job_at_once(
 def test_more_islands_than_the_data_can_feed(tmp_path: Path) -> None:
     spec = {"islands.count": 40, "partition.featureClusters.fineClusters": 640}
     result = atoll("run", write_job(tmp_path, **spec), "--out", tmp_path / "out")
-    assert result.returncode == ExitCode.FAILED
+    assert result.returncode == ExitCode.FINAL
     assert "exit code 65" in result.stderr
     assert "island" in result.stderr
 
@@ -98,7 +98,7 @@ def test_a_loss_that_is_no_number_is_final(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN_TASK.replace("VALUE", "float('nan')"))
     spec = {"task": {"type": "Custom", "custom": {"entrypoint": "broken:Broken"}}}
     result = atoll("run", write_job(tmp_path, **spec), "--out", tmp_path / "out")
-    assert result.returncode == ExitCode.FAILED
+    assert result.returncode == ExitCode.FINAL
     (line,) = result.stderr.splitlines()
     assert "QuorumLost" in line
     assert "exit code 65" in line
@@ -108,7 +108,7 @@ def test_a_loss_that_is_no_number_is_final(tmp_path: Path) -> None:
 def test_a_task_that_is_not_there(tmp_path: Path) -> None:
     spec = {"task": {"type": "Custom", "custom": {"entrypoint": "nowhere:Task"}}}
     result = atoll("run", write_job(tmp_path, **spec), "--out", tmp_path / "out")
-    assert result.returncode == ExitCode.FAILED
+    assert result.returncode == ExitCode.FINAL
     assert "nowhere" in result.stderr
 
 

@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 import click
-from atoll_api.exit_codes import ExitCode
+from atoll_api.exit_codes import NOT_RETRIED, ExitCode
 from atoll_api.problems import warnings
 from atoll_api.spec import TrainingJob
+from atoll_api.status import TrainingJobStatus
 from atoll_operator.errors import OperatorError
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
 from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stopped
 from rich.console import Console
 
-from atoll_cli import live, summary
+from atoll_cli import live, runs, summary
 from atoll_cli.documents import read_job
 from atoll_cli.errors import CliError
 
@@ -88,8 +89,17 @@ def _conclude(
             summary.show(console, folder)
             return ExitCode.OK
         case Failed(reason=reason, message=message):
-            raise CliError(f"{reason}: {message}; logs are in {folder / 'logs'}", ExitCode.FAILED)
+            code = failure_code(runs.read_status(folder))
+            raise CliError(f"{reason}: {message}; logs are in {folder / 'logs'}", code)
         case Stopped() | Ongoing():
             console.print(f"Stopped. Run the same command again to go on from here ({folder}).")
             terminated = received == signal.SIGTERM
             return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+
+
+def failure_code(status: TrainingJobStatus) -> ExitCode:
+    """The code that all failed steps ended with, if running again cannot mend it; else 1."""
+    failed = [step for step in (*status.steps, *status.islands) if step.state == "Failed"]
+    codes = {step.exit_code for step in failed}
+    final = [code for code in NOT_RETRIED if codes == {code}]
+    return final[0] if final else ExitCode.FAILED

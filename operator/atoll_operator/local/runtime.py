@@ -117,6 +117,7 @@ class LocalRuntime:
             case StopHub():
                 if self._hub_child is not None:
                     self._hub_child.request_stop()
+                self._heard.at = None  # a hub that is started again has to be heard again
             case StartStep(step=step):
                 self._start_step(step)
             case StopStep(name=name):

@@ -17,6 +17,7 @@ def step_status(step: Step, seen: Level, observed: Observed) -> StepStatus:
         island=step.island,
         state=_state(seen.fates[step.name], child, report),
         restarts=child.restarts if child else 0,
+        exit_code=child.exit_code if child and seen.fates[step.name] is Fate.FAILED else None,
         step=report.done if report else 0,
         steps=report.total if report else 0,
         loss=report.loss if report else None,
