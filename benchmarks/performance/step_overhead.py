@@ -22,6 +22,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from atoll_api.names import StepName
 from atoll_api.spec.data import Data
 from atoll_api.spec.task import DiffusionTask as DiffusionSettings
@@ -36,8 +39,6 @@ from atoll_worker.train.expert import expert_loss
 from atoll_worker.train.loop import LoopSettings, LossFunction
 from atoll_worker.train.optimizer import AdamW, make_optimizer
 from atoll_worker.train.session import Run, World, train
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 BATCH = 64
 TARGET_RATIO = 1.03

@@ -6,9 +6,9 @@ import traceback
 from collections.abc import Sequence
 
 import click
+
 from atoll_api.exit_codes import ExitCode
 from atoll_api.problems import InvalidJobError
-
 from atoll_cli.commands import crd, pull, report, run, sample, status, validate
 from atoll_cli.errors import CliError
 

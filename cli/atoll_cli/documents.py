@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from atoll_api.problems import InvalidJobError, Problem, parse_job
-from atoll_api.spec import TrainingJob
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from atoll_api.problems import InvalidJobError, Problem, parse_job
+from atoll_api.spec import TrainingJob
 from atoll_cli.errors import CliError, ExitCode
 
 _MAX_BYTES = 4 * 2**20

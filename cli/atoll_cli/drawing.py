@@ -2,10 +2,14 @@
 
 from typing import cast
 
+from PIL import Image
+from torch import Tensor
+
 from atoll_api import names
 from atoll_api.spec import TrainingJob
 from atoll_api.spec.strategy import CombineType
 from atoll_api.work_order import EvaluateOrder
+from atoll_cli.errors import CliError
 from atoll_operator.local.run import identity
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.work_orders import Place, work_order
@@ -14,10 +18,6 @@ from atoll_worker.evaluate.rules import rule_named
 from atoll_worker.evaluate.sampling import Draw, Sampler, draw_of_ensemble, draw_of_model, few
 from atoll_worker.ports import Artifacts
 from atoll_worker.tasks.diffusion import DiffusionTask
-from PIL import Image
-from torch import Tensor
-
-from atoll_cli.errors import CliError
 
 CELL_PIXELS = 48
 GAP_PIXELS = 2

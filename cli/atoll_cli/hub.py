@@ -12,14 +12,13 @@ from pathlib import Path
 
 from atoll_api import names, work_order
 from atoll_api.work_order import HubOrder
+from atoll_cli import runs
+from atoll_cli.errors import CliError, ExitCode
 from atoll_operator import progress
 from atoll_operator.errors import HubUnavailableError
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import identity
 from atoll_worker.exchange.client import ExchangeClient
-
-from atoll_cli import runs
-from atoll_cli.errors import CliError, ExitCode
 
 START_SECONDS = 60.0
 

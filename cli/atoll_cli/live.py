@@ -4,12 +4,13 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from atoll_api.status import StepStatus, TrainingJobStatus
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from atoll_api.status import StepStatus, TrainingJobStatus
 
 _STYLES = {"Running": "cyan", "Succeeded": "green", "Failed": "bold red", "Pending": "yellow"}
 _MARKS = {"Waiting": "·", "Pending": "…", "Running": "▶", "Succeeded": "✔", "Failed": "✘"}

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from atoll_api.exit_codes import ExitCode
 from atoll_api.spec import TrainingJob
 from atoll_api.status import TrainingJobStatus
-from pydantic import ValidationError
-
 from atoll_cli.errors import CliError
 
 

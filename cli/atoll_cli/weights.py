@@ -4,8 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from atoll_worker.ports import Artifact
 from safetensors.torch import save_file
+
+from atoll_worker.ports import Artifact
 
 
 def write_safetensors(path: Path, artifact: Artifact, digest: str) -> None:

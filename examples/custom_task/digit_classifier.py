@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 
 import torch
-from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
 
 
 class DigitClassifier:

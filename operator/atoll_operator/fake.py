@@ -10,7 +10,6 @@ from dataclasses import replace
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import Ref, StepName
 from atoll_api.status import TrainingJobStatus
-
 from atoll_operator.plan.model import (
     LIVE_STATES,
     Action,

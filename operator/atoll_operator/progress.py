@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import grpc
+
 from atoll.exchange.v1 import exchange_pb2 as exchange_pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_api.names import Ref, StepName
-
 from atoll_operator.errors import HubUnavailableError
 from atoll_operator.plan.model import Binding, StepProgress
 

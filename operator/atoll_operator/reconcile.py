@@ -6,7 +6,6 @@ Knows the Runtime protocol and no runtime, so a laptop and a cluster run the sam
 from dataclasses import replace
 
 from atoll_api.spec import TrainingJob
-
 from atoll_operator.plan.events import events
 from atoll_operator.plan.model import Ongoing, Outcome, Plan
 from atoll_operator.plan.plan import plan

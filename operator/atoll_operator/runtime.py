@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from atoll_api.status import TrainingJobStatus
-
 from atoll_operator.plan.model import Action, Observed
 
 

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from atoll_api.exit_codes import ExitCode
 from atoll_runs import Run, atoll, children_of, digests, training, write_job
+
+from atoll_api.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

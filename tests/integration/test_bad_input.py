@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from atoll_api.exit_codes import ExitCode
 from atoll_runs import Run, atoll, write_job
 from PIL import Image
+
+from atoll_api.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,7 +41,7 @@ def nothing(folder: Path) -> None:
 
 
 DATA: list[tuple[Any, str, str]] = [
-    (nothing, "data", "holds no PNG or JPEG image: check the path"),
+    (nothing, "data", "has no PNG or JPEG image: check the path"),
     (sizes_differ, "data", "data.imageSize"),
     (few_samples, "data/few.npz", "sample"),
     (with_nan, "data/nan.npz", "finite"),

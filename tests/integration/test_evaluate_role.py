@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import JsonValue
+from torch import nn
+from training import SMALL_DIFFUSION, SmallJob, save_npz
+
 from atoll_api import names
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.partition import Partition
@@ -22,9 +26,6 @@ from atoll_worker.exchange.memory import MemoryArtifacts, MemoryStop
 from atoll_worker.ports import Artifact
 from atoll_worker.roles import baseline, evaluate, island, partition, router
 from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
-from pydantic import JsonValue
-from torch import nn
-from training import SMALL_DIFFUSION, SmallJob, save_npz
 
 COUNT = 2
 

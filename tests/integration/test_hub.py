@@ -11,6 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 import torch
+from hub_process import HubProcess, finish
+
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll_api.exit_codes import ExitCode
@@ -28,7 +30,6 @@ from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Artifact, ProgressReport
-from hub_process import HubProcess, finish
 
 REF = Ref("experts/0")
 

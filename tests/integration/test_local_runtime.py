@@ -12,14 +12,15 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 import pytest
+from jobs import job
+from stub_world import PROMPT, StubWorld
+
 from atoll_api.spec import TrainingJob
 from atoll_api.status import TrainingJobStatus
 from atoll_operator.errors import FolderInUseError, OtherJobError, PortInUseError
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
 from atoll_operator.plan.model import Complete, Failed, Outcome, Stopped
-from jobs import job
-from stub_world import PROMPT, StubWorld
 
 WORKERS = ("partition", "island-0", "island-1", "router", "evaluate")
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hub_process import HubProcess
+
 from atoll_api.names import Ref
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Artifact, WireBytes
-from hub_process import HubProcess
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts")
 

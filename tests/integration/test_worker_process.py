@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from atoll_api import work_order
 from atoll_api.exit_codes import ExitCode
 from atoll_api.work_order import HubOrder, JobIdentity

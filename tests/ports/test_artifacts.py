@@ -6,12 +6,13 @@ from contextlib import ExitStack
 
 import pytest
 import torch
+from hub_process import HubProcess
+
 from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress
 from atoll_worker.ports import Artifact, Artifacts, Progress, ProgressReport, WireBytes
-from hub_process import HubProcess
 
 REF = Ref("experts/0")
 DTYPES = [

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from jobs import job
+from stub_world import StubWorld
+
 from atoll_api import names
 from atoll_api.names import Ref, StepName
 from atoll_api.status import Progress, TrainingJobStatus
@@ -26,8 +29,6 @@ from atoll_operator.plan.model import (
 )
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.runtime import Runtime
-from jobs import job
-from stub_world import StubWorld
 
 JOB = job(2, max_restarts=1)
 PARTITION, ISLAND = pipeline(JOB.spec)[:2]

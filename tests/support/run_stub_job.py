@@ -4,9 +4,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from atoll_operator.local.run import run
 from jobs import job
 from stub_world import StubWorld
+
+from atoll_operator.local.run import run
 
 
 async def main() -> None:

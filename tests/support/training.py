@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from atoll_api.names import StepName
 from atoll_api.spec.data import Data
 from atoll_api.spec.partition import Partition

@@ -15,7 +15,6 @@ from pathlib import Path
 from atoll_api import work_order
 from atoll_api.exit_codes import ExitCode
 from atoll_api.work_order import HubOrder, WorkOrder, WorkOrderError
-
 from atoll_worker import process
 from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from atoll_api.work_order import WorkerOrder
 
+from atoll_api.work_order import WorkerOrder
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience
 from atoll_worker.ports import Context, Stop

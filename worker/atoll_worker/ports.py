@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from atoll_api.names import Ref
 from pydantic import JsonValue
 from torch import Tensor
+
+from atoll_api.names import Ref
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`atoll crd`: the CustomResourceDefinition."""
 
 import click
-from atoll_api.crd import custom_resource_definition
 
+from atoll_api.crd import custom_resource_definition
 from atoll_cli.documents import to_yaml
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import click
-from atoll_api.names import Ref
 
+from atoll_api.names import Ref
 from atoll_cli.errors import CliError
 from atoll_cli.hub import artifacts_of
 

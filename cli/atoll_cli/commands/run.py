@@ -6,19 +6,19 @@ import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
+
 from atoll_api.exit_codes import NOT_RETRIED, ExitCode
 from atoll_api.problems import warnings
 from atoll_api.spec import TrainingJob
 from atoll_api.status import TrainingJobStatus
+from atoll_cli import live, runs, summary
+from atoll_cli.documents import read_job
+from atoll_cli.errors import CliError
 from atoll_operator.errors import OperatorError
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
 from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stopped
-from rich.console import Console
-
-from atoll_cli import live, runs, summary
-from atoll_cli.documents import read_job
-from atoll_cli.errors import CliError
 
 
 @click.command("run")

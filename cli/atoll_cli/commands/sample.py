@@ -5,8 +5,8 @@ import typing
 from pathlib import Path
 
 import click
-from atoll_api.spec.strategy import CombineType
 
+from atoll_api.spec.strategy import CombineType
 from atoll_cli import runs
 from atoll_cli.errors import CliError
 from atoll_cli.hub import artifacts_of

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import click
-from atoll_api.problems import warnings
 
+from atoll_api.problems import warnings
 from atoll_cli.documents import read_job, to_yaml
 
 

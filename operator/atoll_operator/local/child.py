@@ -19,7 +19,6 @@ from typing import BinaryIO
 
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import StepName
-
 from atoll_operator.errors import FolderError
 from atoll_operator.local.folder import folder_errors
 from atoll_operator.local.options import Timing

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pydantic import ValidationError
+
 from atoll_api.names import StepName
 from atoll_api.spec import TrainingJob
 from atoll_api.status import EvaluationStatus, Metric, TrainingJobStatus
 from atoll_api.work_order import WorkOrder, dump
-from pydantic import ValidationError
-
 from atoll_operator.errors import (
     BrokenFolderError,
     FolderError,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from atoll_api import names
 from atoll_api.work_order import JobIdentity
-
 from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions

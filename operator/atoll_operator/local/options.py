@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from atoll_api.names import Ref, StepName
-
 from atoll_operator import progress
 from atoll_operator.plan.model import Binding, StepProgress
 

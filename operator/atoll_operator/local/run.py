@@ -13,7 +13,6 @@ from pathlib import Path
 from atoll_api.spec import TrainingJob
 from atoll_api.status import TrainingJobStatus
 from atoll_api.work_order import JobIdentity
-
 from atoll_operator.errors import PortInUseError
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions

@@ -12,7 +12,6 @@ from atoll_api.names import Ref, StepName
 from atoll_api.spec import TrainingJob
 from atoll_api.status import Metric, TrainingJobStatus
 from atoll_api.work_order import JobIdentity
-
 from atoll_operator.errors import HubUnavailableError
 from atoll_operator.local.child import ChildProcess, Recipe
 from atoll_operator.local.environment import hub_environment, worker_environment

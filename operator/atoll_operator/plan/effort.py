@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.work_order import Role
-
 from atoll_operator.plan.level import Fate, Level
 from atoll_operator.plan.model import ChildState, Observed, Step, StepProgress
 

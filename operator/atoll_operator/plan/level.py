@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from atoll_api.names import StepName
-
 from atoll_operator.plan.model import LIVE_STATES, Child, ChildState, Observed, Step
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from atoll_api import names
 from atoll_api.spec import TrainingJobSpec
-
 from atoll_operator.plan.model import Step
 
 

@@ -12,7 +12,6 @@ Decisions it makes:
 """
 
 from atoll_api.spec import TrainingJobSpec
-
 from atoll_operator.plan.effort import effort
 from atoll_operator.plan.level import Fate, Level, exit_words, level
 from atoll_operator.plan.model import (

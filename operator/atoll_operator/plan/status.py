@@ -14,7 +14,6 @@ from atoll_api.status import (
     Progress,
     TrainingJobStatus,
 )
-
 from atoll_operator.plan.effort import eta_seconds, percent
 from atoll_operator.plan.level import Fate, Level, level
 from atoll_operator.plan.model import (

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 
 from atoll_api.status import StepState, StepStatus
-
 from atoll_operator.plan.effort import fraction
 from atoll_operator.plan.level import Fate, Level, exit_words
 from atoll_operator.plan.model import Child, ChildState, Observed, Step, StepProgress

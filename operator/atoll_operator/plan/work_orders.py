@@ -16,7 +16,6 @@ from atoll_api.work_order import (
     RouterOrder,
     WorkOrder,
 )
-
 from atoll_operator.plan.model import Step
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from atoll_api.crd import custom_resource_definition
 from builders import job_document, make_job
+
+from atoll_api.crd import custom_resource_definition
 
 LIMIT_BYTES = 64 * 1024
 STRUCTURAL = {"type", "description", "properties", "items", "additionalProperties", "required"}

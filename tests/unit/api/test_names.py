@@ -1,6 +1,7 @@
 """Names that two processes must agree on."""
 
 import pytest
+
 from atoll_api import names
 
 

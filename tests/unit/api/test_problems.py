@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from atoll_api.problems import InvalidJobError, parse_job, warnings
 from builders import job_document, make_job
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atoll_api.problems import InvalidJobError, parse_job, warnings
 
 
 def problems_of(document: object) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from atoll_api import work_order
 from atoll_api.spec.data import Data
 from atoll_api.spec.partition import Partition

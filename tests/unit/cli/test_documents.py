@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from builders import SMALLEST
+
 from atoll_api.crd import custom_resource_definition
 from atoll_api.problems import InvalidJobError
 from atoll_cli.documents import read_job, to_yaml
 from atoll_cli.errors import CliError, ExitCode
-from builders import SMALLEST
 
 JOB = """
 apiVersion: atoll.dev/v1alpha1

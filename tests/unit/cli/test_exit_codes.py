@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from builders import job_document
+
 from atoll_api.exit_codes import ExitCode
 from atoll_cli.__main__ import exit_code_of
 from atoll_cli.documents import to_yaml
-from builders import job_document
 
 
 @pytest.fixture

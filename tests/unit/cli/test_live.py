@@ -3,9 +3,10 @@
 import io
 
 import pytest
+from rich.console import Console
+
 from atoll_api.status import Condition, Progress, StepStatus, TrainingJobStatus
 from atoll_cli import live
-from rich.console import Console
 
 RUNNING = StepStatus(
     name="island-1",

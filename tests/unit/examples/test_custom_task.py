@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from atoll_api.problems import parse_job
-from atoll_worker.roles import baseline, island, partition, router
 from ruamel.yaml import YAML
 from training import SmallJob, metadata_of
+
+from atoll_api.problems import parse_job
+from atoll_worker.roles import baseline, island, partition, router
 
 FOLDER = Path(__file__).parents[3] / "examples" / "custom_task"
 

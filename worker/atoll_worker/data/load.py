@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from atoll_api.spec.data import Data
 
+from atoll_api.spec.data import Data
 from atoll_worker.data.arrays import ARRAY_SUFFIXES, read_arrays
 from atoll_worker.data.dataset import Dataset, Samples, make_dataset
 from atoll_worker.data.images import read_image_folder

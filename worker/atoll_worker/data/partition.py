@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from atoll_api.spec.partition import FeatureClusters, Partition
 
+from atoll_api.spec.partition import FeatureClusters, Partition
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.clusters import cluster
 from atoll_worker.data.dataset import Dataset

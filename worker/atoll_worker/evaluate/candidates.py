@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
-from atoll_api.work_order import EvaluateOrder
 from torch import nn
 
+from atoll_api.work_order import EvaluateOrder
 from atoll_worker.ensemble import combine
 from atoll_worker.evaluate.flops import forward_flops
 from atoll_worker.evaluate.holdout import EnsembleAnswer, answer_of_model

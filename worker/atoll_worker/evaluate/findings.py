@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from atoll_api import names
 from atoll_api.names import Ref
 from atoll_api.work_order import EvaluateOrder
-from torch import Tensor
-
 from atoll_worker.evaluate.candidates import BASELINE
 from atoll_worker.evaluate.holdout import Holdout, answer_of_model
 from atoll_worker.evaluate.loading import Job

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
+
 from atoll_api import names
 from atoll_api.names import Ref
 from atoll_api.work_order import EvaluateOrder
-from torch import nn
-
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load

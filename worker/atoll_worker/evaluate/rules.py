@@ -3,7 +3,6 @@
 from atoll_api.spec.strategy import Combine, CombineType
 from atoll_api.spec.strategy import Threshold as ThresholdSettings
 from atoll_api.spec.strategy import TopK as TopKSettings
-
 from atoll_worker.ensemble.combine import Full, Oracle, Rule, Sample, Sticky, Threshold, TopK
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from atoll_api.spec.evaluation import Evaluation
 from torch import Tensor, nn
 
+from atoll_api.spec.evaluation import Evaluation
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.ensemble import combine

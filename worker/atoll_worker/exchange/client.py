@@ -6,7 +6,6 @@ from typing import Self
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.names import Ref
-
 from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.connection import UNARY_SECONDS, Connection, Effort, Patience

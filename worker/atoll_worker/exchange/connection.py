@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 import grpc
+
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
-
 from atoll_worker.errors import (
     CorruptArtifactError,
     NoSpaceError,

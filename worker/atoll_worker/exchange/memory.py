@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from atoll_api.names import Ref
-
 from atoll_worker.errors import RejectedError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.encoding import Decoder, check_ref, encode

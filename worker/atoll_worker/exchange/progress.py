@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable
 
-from atoll.progress.v1 import progress_pb2 as pb
 from google.protobuf import json_format
 
+from atoll.progress.v1 import progress_pb2 as pb
 from atoll_worker.exchange.manifest import ManifestError
 
 MAX_STEPS = 4096

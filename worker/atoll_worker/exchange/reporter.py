@@ -5,8 +5,8 @@ import threading
 from collections.abc import Mapping
 
 import grpc
-from atoll.progress.v1 import progress_pb2 as pb
 
+from atoll.progress.v1 import progress_pb2 as pb
 from atoll_worker.errors import WorkerError
 from atoll_worker.exchange.connection import UNARY_SECONDS, Connection
 from atoll_worker.ports import ProgressReport, WireBytes

@@ -14,11 +14,11 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 
 import grpc
+
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
-
 from atoll_worker.errors import CorruptArtifactError, NoSpaceError, WorkerError
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.manifest import ManifestError

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import grpc
-from atoll.exchange.v1 import exchange_pb2 as pb
 from blake3 import blake3
 
+from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll_worker.errors import CorruptArtifactError, RejectedError
 from atoll_worker.exchange.connection import Connection, Effort, StalledError
 from atoll_worker.exchange.encoding import Decoder, Encoded

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from atoll_api import names
 from atoll_api.work_order import JobIdentity
-
 from atoll_worker.ports import ProgressReport
 from atoll_worker.report.document import RunFacts, StepWire
 

@@ -4,7 +4,6 @@ import math
 
 from atoll_api import names
 from atoll_api.work_order import BaselineOrder
-
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
 from atoll_worker.data.part import Part

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from atoll_api import names
-from atoll_api.work_order import EvaluateOrder
 from torch import Tensor
 
+from atoll_api import names
+from atoll_api.work_order import EvaluateOrder
 from atoll_worker.errors import DisruptedError
 from atoll_worker.evaluate.candidates import candidates, sampler_of
 from atoll_worker.evaluate.findings import assemble

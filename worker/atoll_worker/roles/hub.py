@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import grpc
-from atoll_api.work_order import HubOrder
 
+from atoll_api.work_order import HubOrder
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.server import (

@@ -2,7 +2,6 @@
 
 from atoll_api import names
 from atoll_api.work_order import IslandOrder
-
 from atoll_worker.data.load import load
 from atoll_worker.data.part import Part
 from atoll_worker.exchange.wire import WireMeter

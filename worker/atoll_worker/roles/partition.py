@@ -2,7 +2,6 @@
 
 from atoll_api import names
 from atoll_api.work_order import PartitionOrder
-
 from atoll_worker.data.load import load
 from atoll_worker.data.partition import check_sizes, divide
 from atoll_worker.ports import Context, ProgressReport

@@ -3,12 +3,12 @@
 The one job that reads the data of all islands; it never sees an expert.
 """
 
+from pydantic import JsonValue
+
 from atoll_api import names
 from atoll_api.names import StepName
 from atoll_api.spec.training import Optimizer
 from atoll_api.work_order import RouterOrder
-from pydantic import JsonValue
-
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.load import load
 from atoll_worker.data.part import Part

@@ -8,7 +8,6 @@ from typing import Any
 from atoll_api.spec.task import CustomTask as CustomSettings
 from atoll_api.spec.task import DiffusionTask as DiffusionSettings
 from atoll_api.spec.task import Task as TaskSpec
-
 from atoll_worker.errors import BadTaskError
 from atoll_worker.tasks.base import Task
 from atoll_worker.tasks.diffusion.task import DiffusionTask

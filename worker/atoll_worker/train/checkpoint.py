@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from atoll_api import names
-from atoll_api.names import Ref, StepName
 from pydantic import JsonValue
 from torch import Tensor
 
+from atoll_api import names
+from atoll_api.names import Ref, StepName
 from atoll_worker.errors import CorruptArtifactError, RejectedError, WorkerError
 from atoll_worker.ports import Artifact, Artifacts
 from atoll_worker.train.loop import TrainingState

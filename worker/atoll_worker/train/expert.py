@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from atoll_api.names import StepName
-from atoll_api.work_order import TrainingOrder
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from atoll_api.names import StepName
+from atoll_api.work_order import TrainingOrder
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
 from atoll_worker.ports import Artifact

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from atoll_api.spec.training import Optimizer as OptimizerSettings
 from torch import Tensor, nn
 
+from atoll_api.spec.training import Optimizer as OptimizerSettings
 from atoll_worker.errors import NotFiniteError
 from atoll_worker.train.ema import Ema
 from atoll_worker.train.optimizer import AdamW, Implementation, learning_rate, make_optimizer

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from atoll_api.spec.training import Optimizer as OptimizerSettings
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
+
+from atoll_api.spec.training import Optimizer as OptimizerSettings
 
 Implementation = Literal["fused", "foreach", "single"]
 """Each repeats itself bit for bit and differs from the others: it is a part of the result."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from atoll_api.names import Ref
-
 from atoll_worker.data.assignment import require_same_data
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.ports import Artifact, Artifacts

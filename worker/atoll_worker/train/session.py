@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from atoll_api.names import StepName
 from torch import nn
 
+from atoll_api.names import StepName
 from atoll_worker.errors import DisruptedError
 from atoll_worker.ports import Context, ProgressReport, WireBytes
 from atoll_worker.train.checkpoint import CheckpointWriter, resume, snapshot

@@ -1,3 +1,5 @@
+"""What a child process is told by its environment."""
+
 from pathlib import Path
 
 from atoll_operator.local.environment import hub_environment, worker_environment

@@ -1,3 +1,5 @@
+"""Who may work now, and in which order the others wait."""
+
 import asyncio
 
 from atoll_operator.local.places import Places

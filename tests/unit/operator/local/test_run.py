@@ -1,10 +1,13 @@
+"""A job resolved: paths, identity, and whether two jobs are the same."""
+
 from pathlib import Path
 
 import pytest
+from jobs import job
+
 from atoll_operator.local.options import Timing
 from atoll_operator.local.run import identity, resolve
 from atoll_operator.local.same_job import difference
-from jobs import job
 
 
 @pytest.mark.parametrize(

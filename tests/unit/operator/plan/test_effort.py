@@ -1,12 +1,15 @@
+"""How much work a step is, and what is left of it."""
+
 from dataclasses import replace
 
 import pytest
+from jobs import job
+from worlds import RUNNING, START, STARTING, experts, failed, observed
+
 from atoll_operator.plan.effort import effort, eta_seconds, percent
 from atoll_operator.plan.level import level
 from atoll_operator.plan.model import Observed, StepProgress
 from atoll_operator.plan.pipeline import pipeline
-from jobs import job
-from worlds import RUNNING, START, STARTING, experts, failed, observed
 
 SPEC = job(2, training={"steps": 1000, "batchSizePerIsland": 100}).spec
 STEPS = {str(step.name): step for step in pipeline(SPEC)}

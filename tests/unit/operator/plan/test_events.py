@@ -1,3 +1,5 @@
+"""What people are told when a status changes."""
+
 from atoll_api.status import StepState, StepStatus, TrainingJobStatus
 from atoll_operator.plan.events import events
 

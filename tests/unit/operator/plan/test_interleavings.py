@@ -2,6 +2,11 @@
 
 import asyncio
 
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from jobs import job
+
 from atoll_api import names
 from atoll_api.names import StepName
 from atoll_operator.fake import FakeRuntime
@@ -21,10 +26,6 @@ from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.plan import plan
 from atoll_operator.plan.status import ended_in
 from atoll_operator.reconcile import reconcile_once
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from jobs import job
 
 ENOUGH_ROUNDS = 60
 

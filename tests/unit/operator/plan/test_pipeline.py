@@ -1,6 +1,9 @@
+"""Which steps a job has, and what each needs."""
+
 import pytest
-from atoll_operator.plan.pipeline import pipeline
 from jobs import job
+
+from atoll_operator.plan.pipeline import pipeline
 
 
 def test_expert_ensemble_has_no_arrow_between_islands() -> None:

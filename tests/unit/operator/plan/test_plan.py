@@ -1,6 +1,21 @@
+"""What to do in each situation, as tables."""
+
 from dataclasses import replace
 
 import pytest
+from jobs import job
+from worlds import (
+    GONE_WELL,
+    RUNNING,
+    SERVING,
+    START,
+    STARTING,
+    STOPPED,
+    experts,
+    failed,
+    observed,
+)
+
 from atoll_api import names
 from atoll_operator.plan.model import (
     Child,
@@ -19,18 +34,6 @@ from atoll_operator.plan.model import (
     StopStep,
 )
 from atoll_operator.plan.plan import plan
-from jobs import job
-from worlds import (
-    GONE_WELL,
-    RUNNING,
-    SERVING,
-    START,
-    STARTING,
-    STOPPED,
-    experts,
-    failed,
-    observed,
-)
 
 JOB = job(3, quorum=2, baseline=True)
 READY = ("assignment", "router", "baseline")

@@ -1,4 +1,7 @@
+"""Quorum, deadline and retention: each choice and its sentence."""
+
 import pytest
+
 from atoll_api.spec.islands import Islands
 from atoll_api.spec.policy import Artifacts, RunPolicy
 from atoll_operator.plan.policies.deadline import deadline

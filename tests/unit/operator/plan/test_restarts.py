@@ -1,4 +1,7 @@
+"""Which exit codes are tried again, and which cost a restart."""
+
 import pytest
+
 from atoll_operator.plan.policies.restarts import restarts
 
 

@@ -1,14 +1,17 @@
+"""The status of a few worlds, pinned whole."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jobs import job
+from worlds import RUNNING, START, STARTING, experts, failed, observed
+
 from atoll_api.status import Metric, TrainingJobStatus
 from atoll_operator.plan.model import Complete, Failed, Observed, StepProgress
 from atoll_operator.plan.plan import plan
 from atoll_operator.plan.status import ended_in, resumed, status
-from jobs import job
-from worlds import RUNNING, START, STARTING, experts, failed, observed
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 JOB = job(3, quorum=2, baseline=True)

@@ -1,9 +1,12 @@
+"""What each process is told."""
+
 import pytest
+from jobs import job
+
 from atoll_api.work_order import JobIdentity, dump, parse, refs_written
 from atoll_operator.plan.model import Step
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.work_orders import Place, hub_order, work_order
-from jobs import job
 
 IDENTITY = JobIdentity(name="digits", uid="u")
 PLACE = Place("127.0.0.1:7000", "/out")

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from atoll_api.spec.data import Data
-from atoll_worker.data.load import load
-from atoll_worker.errors import BadDataError
 from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from training import DIGITS, save_npz
+
+from atoll_api.spec.data import Data
+from atoll_worker.data.load import load
+from atoll_worker.errors import BadDataError
 
 
 def paint(path: Path, size: tuple[int, int], mode: str = "L", value: int = 128) -> None:

@@ -5,6 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from training import DIGITS, save_npz
+
 from atoll_api.spec.partition import FeatureClusters, Partition
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.clusters import size_limit, spill
@@ -12,9 +16,6 @@ from atoll_worker.data.dataset import Dataset, Samples, make_dataset
 from atoll_worker.data.load import load
 from atoll_worker.data.partition import check_sizes, divide
 from atoll_worker.errors import BadDataError, ContractError
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from training import DIGITS, save_npz
 
 
 def clusters(fine: int = 64, *, balanced: bool = True) -> Partition:

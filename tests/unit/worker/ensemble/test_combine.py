@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
+
 from atoll_worker.ensemble import combine
 from atoll_worker.ensemble.router import RouterNet, probabilities
 from atoll_worker.tasks.base import Inputs, SampleSpec
-from torch import Tensor
 
 ROUTED = torch.tensor([[0.7, 0.2, 0.1, 0.0], [0.05, 0.05, 0.05, 0.85], [0.25, 0.25, 0.25, 0.25]])
 RULES = (

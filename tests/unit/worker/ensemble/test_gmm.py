@@ -5,12 +5,13 @@ from typing import Literal
 
 import pytest
 import torch
+from gmm import Mixture, eight_parts
+from torch import Tensor
+
 from atoll_worker.ensemble import combine
 from atoll_worker.ensemble.router import probabilities, renormalised
 from atoll_worker.ensemble.samplers import integrate
 from atoll_worker.tasks.base import Inputs
-from gmm import Mixture, eight_parts
-from torch import Tensor
 
 MIXTURE = eight_parts()
 PARTS = MIXTURE.num_parts

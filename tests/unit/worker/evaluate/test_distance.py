@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from atoll_worker.evaluate import distance
 from atoll_worker.evaluate.distance import Gaussian
 

@@ -1,9 +1,10 @@
 """The feature net repeats itself and tells real differences from noise."""
 
 import torch
+from torch import Tensor
+
 from atoll_worker.evaluate.distance import fit, frechet
 from atoll_worker.evaluate.features import train_feature_net
-from torch import Tensor
 
 
 def blobs(count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from atoll_api.spec.strategy import Combine, Threshold, TopK
 from atoll_api.spec.task import DiffusionTask as DiffusionSettings
 from atoll_worker.ensemble import combine
@@ -12,7 +14,6 @@ from atoll_worker.evaluate.scoring import spread
 from atoll_worker.evaluate.systems import Asked, Ensemble, System, prior_table
 from atoll_worker.tasks.base import Inputs, SampleSpec
 from atoll_worker.tasks.diffusion import DiffusionTask
-from torch import Tensor, nn
 
 
 class Constant(nn.Module):

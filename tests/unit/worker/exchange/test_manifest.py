@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from atoll_worker.exchange import manifest as manifests
-from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of
 
 DIGEST = digest_of(b"x")
 JSON = st.recursive(

@@ -1,9 +1,10 @@
 """When a retry comes, and when patience ends."""
 
 import pytest
-from atoll_worker.exchange.connection import backoff_seconds
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atoll_worker.exchange.connection import backoff_seconds
 
 
 def test_the_pause_doubles_to_a_limit() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from atoll_worker.errors import CorruptArtifactError, InUseError, NoSpaceError, WorkerError
 from atoll_worker.exchange.disk import LocalDisk
 from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of

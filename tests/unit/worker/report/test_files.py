@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from atoll_worker.report.files import write_whole
 
 

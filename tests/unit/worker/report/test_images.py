@@ -5,8 +5,9 @@ import io
 import numpy as np
 import pytest
 import torch
-from atoll_worker.report.images import data_uri, grid_png, is_image
 from PIL import Image
+
+from atoll_worker.report.images import data_uri, grid_png, is_image
 
 
 def test_a_grid_shows_every_sample_in_its_place() -> None:

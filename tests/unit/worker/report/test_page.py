@@ -4,10 +4,11 @@ import re
 
 import pytest
 import torch
+from findings import findings, island, system
+
 from atoll_worker.report.document import Findings, Report, RunFacts, StepWire, metrics
 from atoll_worker.report.page import page
 from atoll_worker.report.parts import Parts
-from findings import findings, island, system
 
 PARTS = Parts(
     xy_P2=torch.rand(20, 2),

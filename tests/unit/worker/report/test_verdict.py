@@ -1,7 +1,8 @@
 """The sentence follows from the numbers, also when they are bad."""
 
-from atoll_worker.report.verdict import judge
 from findings import island, system
+
+from atoll_worker.report.verdict import judge
 
 
 def test_a_clear_gain_is_told_with_its_numbers_and_its_price() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from training import SmallJob, metadata_of, save_npz
+
 from atoll_api.names import Ref, expert_ref, island_assignment_ref
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.strategy import Router
@@ -20,7 +22,6 @@ from atoll_worker.errors import (
 )
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryStop
 from atoll_worker.roles import baseline, island, partition, router
-from training import SmallJob, metadata_of, save_npz
 
 
 def divided(job: SmallJob) -> SmallJob:

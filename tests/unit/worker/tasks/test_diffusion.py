@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from atoll_api.spec.task import DiffusionTask as DiffusionSettings
 from atoll_worker.errors import BadDataError, BadTaskError, ContractError, WorkerError
 from atoll_worker.tasks.base import Batch, Inputs, SampleSpec, Task
 from atoll_worker.tasks.diffusion import DiffusionTask
 from atoll_worker.tasks.diffusion.dit import DiT, positions
-from torch import Tensor, nn
 
 DIGITS = SampleSpec((1, 8, 8), 10)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from atoll_worker.tasks.diffusion import path
 
 PATHS = (path.Linear(), path.Cosine())

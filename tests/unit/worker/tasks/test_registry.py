@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from atoll_api.spec.task import CustomTask, Task
 from atoll_worker.errors import BadTaskError
 from atoll_worker.tasks.diffusion.task import DiffusionTask

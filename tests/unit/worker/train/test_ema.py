@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from atoll_worker.train.ema import Ema, ramped_decay
 from torch import nn
+
+from atoll_worker.train.ema import Ema, ramped_decay
 
 
 def test_the_ramp() -> None:

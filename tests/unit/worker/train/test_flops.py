@@ -1,8 +1,9 @@
 """FLOPs are those of the formulas."""
 
 import torch
-from atoll_worker.train.flops import training_flops
 from torch import nn
+
+from atoll_worker.train.flops import training_flops
 
 
 def test_linear_layers_cost_what_the_formula_says() -> None:

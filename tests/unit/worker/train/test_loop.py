@@ -6,6 +6,10 @@ from typing import get_args
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
 from atoll_api.names import checkpoint_ref, island_step
 from atoll_api.spec.training import Optimizer
 from atoll_worker.errors import CorruptArtifactError, NotFiniteError
@@ -23,9 +27,6 @@ from atoll_worker.train.loop import (
     start_state,
 )
 from atoll_worker.train.optimizer import Implementation
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor, nn
 
 STEPS = 30
 SETTINGS = LoopSettings(

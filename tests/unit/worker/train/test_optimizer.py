@@ -4,9 +4,10 @@ from typing import get_args
 
 import pytest
 import torch
+from torch import nn
+
 from atoll_api.spec.training import Optimizer
 from atoll_worker.train.optimizer import AdamW, Implementation, learning_rate, make_optimizer
-from torch import nn
 
 SETTINGS = Optimizer(learning_rate=0.01, weight_decay=0.1)
 

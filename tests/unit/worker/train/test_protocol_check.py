@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from atoll_worker.errors import BadTaskError
 from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
 from atoll_worker.train.protocol_check import build_model, try_task
-from torch import Tensor, nn
 
 SAMPLE = SampleSpec(shape=(3,), num_classes=0)
 BATCH = Batch(torch.zeros(4, 3), None)

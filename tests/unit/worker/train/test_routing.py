@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from atoll_worker.train.routing import Judged, calibration
 
 

@@ -1,8 +1,9 @@
 """Seeds are the same for ever, and differ for different purposes."""
 
-from atoll_worker.train.seeds import derive
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atoll_worker.train.seeds import derive
 
 
 def test_seeds_are_those_of_every_release() -> None:

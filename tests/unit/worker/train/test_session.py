@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from atoll_api.names import Ref, checkpoint_ref, island_step
 from atoll_api.spec.training import Optimizer
 from atoll_worker.errors import DisruptedError, UnavailableError
@@ -14,7 +16,6 @@ from atoll_worker.ports import Artifact, Artifacts, Binding, Context, WireBytes
 from atoll_worker.train.checkpoint import snapshot
 from atoll_worker.train.loop import LoopSettings, TrainingState
 from atoll_worker.train.session import Run, World, train
-from torch import Tensor, nn
 
 STEP = island_step(1)
 STEPS = 40

@@ -6,10 +6,10 @@ Shape suffixes: B batch, L tokens, W width, C channels, P values of one patch.
 import math
 
 import torch
-from atoll_api.spec.task import DitSettings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atoll_api.spec.task import DitSettings
 from atoll_worker.errors import BadTaskError, ContractError
 from atoll_worker.tasks.diffusion.embedding import Condition
 

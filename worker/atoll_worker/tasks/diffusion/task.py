@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 
 import torch
-from atoll_api.spec.task import DiffusionTask as DiffusionSettings
-from atoll_api.spec.task import DitSettings, MlpSettings
 from torch import Tensor, nn
 
+from atoll_api.spec.task import DiffusionTask as DiffusionSettings
+from atoll_api.spec.task import DitSettings, MlpSettings
 from atoll_worker.errors import BadDataError
 from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
 from atoll_worker.tasks.diffusion import path
