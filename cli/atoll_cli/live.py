@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from atoll_api.status import StepStatus, TrainingJobStatus
 
+BAR_WIDTH = 16
 _STYLES = {"Running": "cyan", "Succeeded": "green", "Failed": "bold red", "Pending": "yellow"}
 _MARKS = {"Waiting": "·", "Pending": "…", "Running": "▶", "Succeeded": "✔", "Failed": "✘"}
 
@@ -112,30 +113,35 @@ class Bars:
         self._live.console.print(line)
 
 
-def table(status: TrainingJobStatus, clocks: Clocks, now: float) -> Table:
+def table(status: TrainingJobStatus, clocks: Clocks, now: float) -> Group:
     """The live table of one status."""
-    grid = Table.grid(padding=(0, 1))
-    for justify in ("left", "left", "right", "right", "right", "right"):
-        grid.add_column(justify=justify, no_wrap=True)
-    grid.add_column(overflow="ellipsis", no_wrap=True)
+    grid = Table.grid(padding=(0, 1), expand=True)
+    # Every column keeps its width but the last: only a message may be cut.
+    grid.add_column(min_width=11, no_wrap=True)
+    grid.add_column(width=BAR_WIDTH, no_wrap=True)
+    for width in (9, 11, 9, 6):
+        grid.add_column(justify="right", min_width=width, no_wrap=True)
+    grid.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
     for step in steps_of(status):
         grid.add_row(*_row(step, clocks.eta(step, now)))
-    note = " ".join(c.message for c in status.conditions if c.type in ("Degraded", "Failed"))
-    eta = (
-        f", about {duration(status.progress.eta_seconds)} left"
-        if status.progress.eta_seconds
-        else ""
-    )
-    grid.add_row(Text(status.state, style="bold"), Text(f"{status.progress.percent} %{eta}"))
-    if note:
-        grid.add_row("", Text(note, style="red"))
-    return grid
+    return Group(grid, *_summary(status))
+
+
+def _summary(status: TrainingJobStatus) -> list[Text]:
+    """The whole job in a line, and what is wrong with it in another."""
+    seconds = status.progress.eta_seconds
+    eta = f", about {duration(seconds)} left" if seconds else ""
+    lines = [Text.assemble((status.state, "bold"), f"  {status.progress.percent} %{eta}")]
+    bad = [c for c in status.conditions if c.type in ("Degraded", "Failed") and c.status == "True"]
+    return lines + [Text(f"{c.type}: {c.message}", style="red") for c in bad]
 
 
 def _row(step: StepStatus, eta: float | None) -> tuple[Text | ProgressBar, ...]:
     style = _STYLES.get(step.state, "dim")
     done = step.steps or 1 if step.state == "Succeeded" else step.step
-    bar = ProgressBar(total=max(step.steps, 1), completed=done, width=24, complete_style=style)
+    bar = ProgressBar(
+        total=max(step.steps, 1), completed=done, width=BAR_WIDTH, complete_style=style
+    )
     count = f"{step.step}/{step.steps}" if step.steps else ""
     loss = f"loss {step.loss:.4f}" if step.loss is not None else ""
     speed = step.samples_per_second if step.state == "Running" else None

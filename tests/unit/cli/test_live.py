@@ -31,7 +31,7 @@ def printed(status: TrainingJobStatus, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     clocks = live.Clocks()
     live.table(status, clocks, now=0.0)
-    later = RUNNING.model_copy(update={"step": 1000})
+    later = status.islands[0].model_copy(update={"step": 1000})
     console.print(live.table(status.model_copy(update={"islands": (later,)}), clocks, now=10.0))
     output = console.file
     assert isinstance(output, io.StringIO)
@@ -46,8 +46,12 @@ def test_the_table_shows_each_step_once_with_its_numbers() -> None:
         assert expected in text
 
 
-def test_it_fits_a_terminal_of_eighty_columns() -> None:
-    assert all(len(line) <= 80 for line in printed(job(RUNNING), width=80).splitlines())
+def test_in_eighty_columns_only_messages_are_cut() -> None:
+    long = RUNNING.model_copy(update={"message": "waits for router, baseline, the islands " * 3})
+    text = printed(job(long), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for whole in ("partition", "island-1", "1000/2000", "loss 0.6123", "51,234/s"):
+        assert whole in text
 
 
 def test_a_degraded_job_says_so() -> None:
