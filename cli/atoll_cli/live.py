@@ -1,8 +1,10 @@
 """What a person sees while a job runs: bars on a terminal, lines elsewhere."""
 
 import time
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,20 +19,16 @@ _STYLES = {"Running": "cyan", "Succeeded": "green", "Failed": "bold red", "Pendi
 _MARKS = {"Waiting": "·", "Pending": "…", "Running": "▶", "Succeeded": "✔", "Failed": "✘"}
 
 
-class View(Protocol):
-    """Shows each new status of a job."""
+class View(AbstractContextManager["View"], ABC):
+    """Shows each new status of a job; entered before the first and left after the last."""
 
+    @abstractmethod
     def show(self, status: TrainingJobStatus) -> None:
         """Show a status; called whenever it changed."""
-        ...
 
+    @abstractmethod
     def say(self, line: str) -> None:
         """Say one line that stays."""
-        ...
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
 
     def __exit__(
         self,
@@ -38,8 +36,7 @@ class View(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End, leaving the last state on the screen."""
-        ...
+        """Leave the last state on the screen."""
 
 
 def steps_of(status: TrainingJobStatus) -> list[StepStatus]:
@@ -83,7 +80,7 @@ class Clocks:
         return eta_seconds(step, now - since, step.step - done)
 
 
-class Bars:
+class Bars(View):
     """A table that redraws itself: one bar a step."""
 
     def __init__(self, console: Console) -> None:
@@ -160,24 +157,12 @@ def _row(step: StepStatus, eta: float | None) -> tuple[Text | ProgressBar, ...]:
     )
 
 
-class Lines:
+class Lines(View):
     """A line whenever a step changes its state, and every quarter of its work."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said: dict[str, tuple[str, int, int]] = {}
-
-    def __enter__(self) -> Self:
-        """Nothing to prepare."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to clean up."""
 
     def show(self, status: TrainingJobStatus) -> None:
         """Print what is new."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 import pytest
-from jobs import job
+from builders import job
 from stub_world import PROMPT, StubWorld
 
 from atoll_api.spec import TrainingJob

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from jobs import job
+from builders import job
 from stub_world import StubWorld
 
 from atoll_api import names

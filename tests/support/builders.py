@@ -37,3 +37,18 @@ def job_document(**spec: Any) -> dict[str, Any]:
 def make_job(**spec: Any) -> TrainingJob:
     """The parsed job of `job_document`."""
     return parse_job(job_document(**spec))
+
+
+def job(
+    count: int = 3,
+    *,
+    quorum: int | None = None,
+    baseline: bool = False,
+    max_restarts: int = 3,
+    **spec: Any,
+) -> TrainingJob:
+    """A job by what tests of the operator speak of; further fields as in `job_document`."""
+    islands: dict[str, Any] = {"count": count, "maxRestarts": max_restarts}
+    if quorum is not None:
+        islands["quorum"] = quorum
+    return make_job(islands=islands, baseline={"enabled": baseline}, **spec)

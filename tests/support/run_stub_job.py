@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from jobs import job
+from builders import job
 from stub_world import StubWorld
 
 from atoll_operator.local.run import run

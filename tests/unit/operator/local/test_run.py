@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from jobs import job
+from builders import job
 
 from atoll_operator.local.options import Timing
 from atoll_operator.local.run import identity, resolve

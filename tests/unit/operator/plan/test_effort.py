@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from jobs import job
+from builders import job
 from worlds import RUNNING, START, STARTING, experts, failed, observed
 
 from atoll_operator.plan.effort import effort, eta_seconds, percent

@@ -2,10 +2,10 @@
 
 import asyncio
 
+from builders import job
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from jobs import job
 
 from atoll_api import names
 from atoll_api.names import StepName

@@ -1,7 +1,7 @@
 """Which steps a job has, and what each needs."""
 
 import pytest
-from jobs import job
+from builders import job
 
 from atoll_operator.plan.pipeline import pipeline
 

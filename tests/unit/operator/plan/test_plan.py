@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from jobs import job
+from builders import job
 from worlds import (
     GONE_WELL,
     RUNNING,

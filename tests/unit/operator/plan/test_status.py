@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from jobs import job
+from builders import job
 from worlds import RUNNING, START, STARTING, experts, failed, observed
 
 from atoll_api.status import Metric, TrainingJobStatus
@@ -88,7 +88,7 @@ def test_what_was_known_stands_until_the_hub_is_heard() -> None:
 
 
 def test_lists_are_cut_and_the_worst_islands_stay() -> None:
-    many = job(300)
+    many = job(300, partition={"type": "Random"})
     children = {f"island-{i}": RUNNING for i in range(300) if i != 250}
     reports = {f"island-{i}": StepProgress(i, 300, 0.5, 10.0) for i in range(300)}
     world = observed(

@@ -1,7 +1,7 @@
 """What each process is told."""
 
 import pytest
-from jobs import job
+from builders import job
 
 from atoll_api.work_order import JobIdentity, dump, parse, refs_written
 from atoll_operator.plan.model import Step
