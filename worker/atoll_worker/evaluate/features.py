@@ -17,9 +17,13 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from atoll_api.spec.training import Optimizer
+from atoll_worker.train.optimizer import AdamW
+
 HIDDEN, FEATURES, PSEUDO_CLASSES = 128, 32, 10
 SEED = 20260
-STEPS, BATCH, LEARNING_RATE = 1500, 128, 2e-3
+STEPS, BATCH = 1500, 128
+OPTIMIZER = Optimizer(learning_rate=2e-3, weight_decay=0.01)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def _body(inputs: int) -> nn.Module:
 def _fit(net: FeatureNet, x_NF: Tensor, target_N: Tensor) -> None:
     generator = torch.Generator().manual_seed(SEED)
     parameters = [*net.body.parameters(), *net.head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    optimizer = AdamW(parameters, OPTIMIZER, "fused")
     for _ in range(STEPS):
         rows = torch.randint(len(x_NF), (BATCH,), generator=generator)
         loss = F.cross_entropy(net.head(net.body(x_NF[rows])), target_N[rows])
