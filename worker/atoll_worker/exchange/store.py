@@ -13,7 +13,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from atoll_worker.exchange.manifest import Blob, Manifest, digest_of
 from atoll_worker.exchange.upload import BlobWriter, BusyError, Upload
 
 PIECE_BYTES = 1024 * 1024
-Pieces = Generator[tuple[str, int, bytes], None, None]
+Pieces = Generator[tuple[str, int, bytes | memoryview], None, None]
 """(digest, offset, content) of blobs."""
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
@@ -118,6 +118,14 @@ class Store:
                 upload = self._start_upload(session, ref, manifest)
             upload.idle_since = self._clock()
             return session, () if ref in self._index.refs else upload.outstanding()
+
+    def reached(self, session: str) -> Mapping[str, int]:
+        """Bytes that are there of each blob of a session that came only in part.
+
+        Raises:
+            BusyError: there is no such session (any more), or a stream is sending to it.
+        """
+        return self._upload(session).reached()
 
     @contextmanager
     def writer(self, session: str) -> Iterator[BlobWriter]:

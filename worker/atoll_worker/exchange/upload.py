@@ -1,11 +1,14 @@
 """One upload: the pack being written, and which of its blobs have arrived and been checked.
 
-A blob may come in pieces, in order, within one stream; two streams may share an upload but not
-a blob.
+A blob may come in pieces, in order; when a stream breaks within a blob, the next one goes on at the
+byte reached. Two streams may share an upload but not a blob.
 """
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from blake3 import blake3
 
@@ -14,6 +17,17 @@ from atoll_worker.exchange import pack as packs
 from atoll_worker.exchange.disk import Disk
 from atoll_worker.exchange.index import Pin
 from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError
+
+MAX_PARTIAL: Final = 4
+"""Blobs of one upload that are remembered half received: more streams than that there are not."""
+
+
+@dataclass
+class Progress:
+    """How far one blob has come, and the digest of what is there."""
+
+    position_bytes: int = 0
+    hasher: blake3 = field(default_factory=blake3)
 
 
 class BusyError(RuntimeError):
@@ -37,6 +51,7 @@ class Upload:
         self._file_lock = threading.Lock()  # no write may meet a descriptor that was closed
         self._received: set[str] = set()
         self._claimed: set[str] = set()
+        self._partial: dict[str, Progress] = {}
         self._file: tuple[Disk, Path, int] | None = None
 
     @property
@@ -73,6 +88,17 @@ class Upload:
         with self._lock:
             return tuple(blob for blob in self.missing if blob.digest not in self._received)
 
+    def reached(self) -> Mapping[str, int]:
+        """Bytes that are there of each blob that came only in part.
+
+        Raises:
+            BusyError: a stream is sending one now: nobody knows how far that will come.
+        """
+        with self._lock:
+            if self._claimed:
+                raise BusyError(f"another stream is sending blobs of {self.ref}")
+            return {digest: it.position_bytes for digest, it in self._partial.items()}
+
     def claim(self, digest: str) -> packs.Span | None:
         """The place of a blob that the caller may now send; None for one that is there already.
 
@@ -92,14 +118,23 @@ class Upload:
             self._claimed.add(digest)
         return self.spans[digest]
 
-    def release(self, digest: str, *, received: bool) -> None:
-        """End a claim."""
+    def progress(self, digest: str) -> Progress:
+        """How far the last stream that sent a claimed blob came."""
+        with self._lock:
+            return self._partial.pop(digest, None) or Progress()
+
+    def release(self, digest: str, *, received: bool, reached: Progress | None = None) -> None:
+        """End a claim, of a blob that is whole or that has come as far as `reached`."""
         with self._lock:
             self._claimed.discard(digest)
             if received:
                 self._received.add(digest)
+            elif reached is not None and reached.position_bytes:
+                self._partial[digest] = reached
+                if len(self._partial) > MAX_PARTIAL:
+                    del self._partial[next(iter(self._partial))]
 
-    def write(self, content: bytes, offset_bytes: int) -> None:
+    def write(self, content: bytes | memoryview, offset_bytes: int) -> None:
         """Write at an offset of the pack."""
         with self._file_lock:
             disk, _, descriptor = self._opened()
@@ -138,12 +173,11 @@ class BlobWriter:
         self._upload = upload
         self._digest: str | None = None
         self._span: packs.Span | None = None
-        self._position = 0
-        self._hasher = blake3()
+        self._progress = Progress()
         self.received_bytes = 0
 
-    def write(self, digest: str, offset_bytes: int, content: bytes) -> None:
-        """Take the next run of bytes.
+    def write(self, digest: str, offset_bytes: int, content: bytes | memoryview) -> None:
+        """Take the next run of bytes; a blob begun by an earlier stream may start at 0 again.
 
         Raises:
             ManifestError: a blob that was not asked for, or bytes out of order or too many.
@@ -153,35 +187,37 @@ class BlobWriter:
         """
         if digest != self._digest:
             self._start(digest)
+            if offset_bytes == 0:
+                self._progress = Progress()
         if self._span is None:
             return
-        if offset_bytes != self._position or offset_bytes + len(content) > self._span.size_bytes:
+        position = self._progress.position_bytes
+        if offset_bytes != position or offset_bytes + len(content) > self._span.size_bytes:
             raise ManifestError(
                 f"{len(content)} bytes at {offset_bytes} of blob {digest}, "
-                f"which has {self._span.size_bytes} and goes on at {self._position}"
+                f"which has {self._span.size_bytes} and goes on at {position}"
             )
         self._upload.write(content, self._span.offset_bytes + offset_bytes)
-        self._hasher.update(content)
-        self._position += len(content)
+        self._progress.hasher.update(content)
+        self._progress.position_bytes += len(content)
         self.received_bytes += len(content)
-        if self._position == self._span.size_bytes:
+        if self._progress.position_bytes == self._span.size_bytes:
             self._finish(digest)
 
     def close(self) -> None:
-        """Give back the blob that is not whole, if there is one."""
+        """Give back the blob that is not whole, if there is one; what came of it is kept."""
         if self._digest is not None and self._span is not None:
-            self._upload.release(self._digest, received=False)
+            self._upload.release(self._digest, received=False, reached=self._progress)
         self._digest = self._span = None
 
     def _start(self, digest: str) -> None:
         self.close()
         self._span = self._upload.claim(digest)
         self._digest = digest
-        self._position = 0
-        self._hasher = blake3()
+        self._progress = self._upload.progress(digest) if self._span else Progress()
 
     def _finish(self, digest: str) -> None:
-        intact = f"blake3:{self._hasher.hexdigest()}" == digest
+        intact = f"blake3:{self._progress.hasher.hexdigest()}" == digest
         self._upload.release(digest, received=intact)
         self._digest = self._span = None
         if not intact:
