@@ -14,6 +14,7 @@ from atoll_api import names
 from atoll_api.base import FrozenModel
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
+from atoll_api.spec.exchange import Encoding
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.strategy import Combine, Router
 from atoll_api.spec.task import Task
@@ -88,6 +89,8 @@ class TrainingOrder(WorkerOrder):
     data: Data
     training: Training
     optimizer_implementation: Literal["fused", "foreach", "single"] = OPTIMIZER_IMPLEMENTATION
+    encoding: Encoding = "Raw"
+    """How the trained model is published; checkpoints are always raw."""
 
 
 class IslandOrder(TrainingOrder):

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from atoll_api.names import Ref
+from atoll_api.spec.exchange import Encoding
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Artifact:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
     """Digests of the artifacts that this one was made from."""
+    encoding: Encoding = "Raw"
+    """How its float tensors travel; all but Raw round them. A fetched artifact has that of the
+    published one, so that publishing it again gives the same digest."""
 
 
 @dataclass(frozen=True)

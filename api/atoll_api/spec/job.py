@@ -8,6 +8,7 @@ from atoll_api import names
 from atoll_api.base import FrozenModel
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Baseline, Evaluation
+from atoll_api.spec.exchange import Exchange
 from atoll_api.spec.islands import Islands
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.policy import Artifacts, RunPolicy
@@ -29,6 +30,7 @@ class TrainingJobSpec(FrozenModel):
     strategy: Strategy
     baseline: Baseline = Baseline()
     evaluation: Evaluation = Evaluation()
+    exchange: Exchange = Exchange()
     artifacts: Artifacts = Artifacts()
     run_policy: RunPolicy = RunPolicy()
 

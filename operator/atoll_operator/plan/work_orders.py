@@ -68,12 +68,14 @@ def hub_order(job: JobIdentity, store: str, port: int, ready_file: str) -> HubOr
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:
-    return {"task": spec.task, "training": spec.training}
+    encoding = spec.exchange.encoding
+    return {"task": spec.task, "training": spec.training, "encoding": encoding}
 
 
 def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
     return {
-        **_training(spec),
+        "task": spec.task,
+        "training": spec.training,
         "count": spec.islands.count,
         "quorum": spec.islands.required,
         "combine": _ensemble(spec).combine,

@@ -15,6 +15,8 @@ from typing import Any, Final, TypeGuard
 from blake3 import blake3
 from pydantic import JsonValue
 
+from atoll_worker.exchange.codecs import layout
+
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
 MAX_TENSORS: Final = 20_000
 MAX_RANK: Final = 8
@@ -24,24 +26,8 @@ MAX_ARTIFACT_BYTES: Final = 1024**4
 MAX_PARENTS: Final = 4096
 MAX_REF_BYTES: Final = 256
 
-ITEM_BYTES: Final[Mapping[str, int]] = {
-    "bool": 1,
-    "uint8": 1,
-    "int8": 1,
-    "int16": 2,
-    "int32": 4,
-    "int64": 8,
-    "float16": 2,
-    "bfloat16": 2,
-    "float32": 4,
-    "float64": 8,
-}
-"""Bytes of one element, by the name of its type."""
-
-RAW: Final = "raw"
-"""Little-endian elements in row-major order, without padding."""
-
 _DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
+_ENCODING = re.compile(r"[a-z0-9-]{1,32}")
 _REF_SEGMENT = re.compile(r"[a-z0-9-]+")
 _SCHEMA: Final = 1
 
@@ -93,15 +79,16 @@ class TensorEntry:
 
     name: str
     dtype: str
-    """A key of `ITEM_BYTES`."""
+    """A key of `layout.ITEM_BYTES`."""
     shape: tuple[int, ...]
     encoding: str
+    """One of `layout.ENCODINGS`, or one that this version cannot read."""
     blobs: tuple[Blob, ...]
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the tensor in memory, which are those of its raw encoding."""
-        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+        return layout.encoded_bytes(layout.RAW, self.dtype, self.shape)
 
 
 @dataclass(frozen=True)
@@ -130,7 +117,7 @@ class Manifest:
         }
         try:
             content = _canonical(document)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ManifestError(f"the metadata cannot be written as JSON: {error}") from error
         if len(content) > MAX_MANIFEST_BYTES:
             raise ManifestError(
@@ -147,6 +134,11 @@ class Manifest:
     def size_bytes(self) -> int:
         """Bytes of all blobs."""
         return sum(blob.size_bytes for tensor in self.tensors for blob in tensor.blobs)
+
+    @cached_property
+    def decoded_bytes(self) -> int:
+        """Bytes of all tensors in memory."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
 
     def blobs(self) -> Iterator[Blob]:
         """Each distinct blob once, in the order of the tensors."""
@@ -228,25 +220,46 @@ def _parse_tensor(entry: object) -> TensorEntry:
     if not isinstance(entry, dict) or set(entry) != {"name", "dtype", "shape", "encoding", "blobs"}:
         raise ManifestError("a tensor has other keys than name, dtype, shape, encoding, blobs")
     name = _parse_name(entry["name"])
-    if entry["dtype"] not in ITEM_BYTES:
-        raise ManifestError(f"tensor {name!r} has the unknown type {str(entry['dtype'])[:40]!r}")
-    if entry["encoding"] != RAW:
-        raise ManifestError(
-            f"tensor {name!r} has the unknown encoding {str(entry['encoding'])[:40]!r}"
-        )
     tensor = TensorEntry(
         name=name,
-        dtype=entry["dtype"],
+        dtype=_parse_dtype(name, entry["dtype"]),
         shape=_parse_shape(name, entry["shape"]),
-        encoding=entry["encoding"],
+        encoding=_parse_encoding(name, entry["encoding"]),
         blobs=_parse_blobs(name, entry["blobs"]),
     )
-    given = sum(blob.size_bytes for blob in tensor.blobs)
-    if given != tensor.size_bytes:
-        raise ManifestError(
-            f"tensor {name!r} needs {tensor.size_bytes} bytes by its shape, its blobs have {given}"
-        )
+    _check_size(tensor)
     return tensor
+
+
+def _check_size(tensor: TensorEntry) -> None:
+    """Encodings of later versions have sizes that only their readers know."""
+    if tensor.encoding not in layout.ENCODINGS:
+        return
+    try:
+        needed = layout.encoded_bytes(tensor.encoding, tensor.dtype, tensor.shape)
+    except ValueError as error:
+        raise ManifestError(f"tensor {tensor.name!r}: {error}") from error
+    given = sum(blob.size_bytes for blob in tensor.blobs)
+    if given != needed:
+        raise ManifestError(
+            f"tensor {tensor.name!r} needs {needed} bytes by its shape and encoding "
+            f"{tensor.encoding}, its blobs have {given}"
+        )
+
+
+def _parse_dtype(name: str, dtype: object) -> str:
+    if not isinstance(dtype, str) or dtype not in layout.ITEM_BYTES:
+        raise ManifestError(f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+    return dtype
+
+
+def _parse_encoding(name: str, encoding: object) -> str:
+    if not isinstance(encoding, str) or not _ENCODING.fullmatch(encoding):
+        raise ManifestError(
+            f"tensor {name!r} has the encoding {str(encoding)[:40]!r}, which is no name: 1 to 32 "
+            "of [a-z0-9-]"
+        )
+    return encoding
 
 
 def _parse_name(name: object) -> str:
@@ -264,7 +277,7 @@ def _parse_shape(name: str, shape: object) -> tuple[int, ...]:
         raise ManifestError(f"the shape of tensor {name!r} is no list of sizes")
     if len(shape) > MAX_RANK:
         raise ManifestError(f"tensor {name!r} has rank {len(shape)}, the limit is {MAX_RANK}")
-    if any(size > MAX_ARTIFACT_BYTES for size in shape):
+    if math.prod(shape) > MAX_ARTIFACT_BYTES or any(size > MAX_ARTIFACT_BYTES for size in shape):
         raise ManifestError(f"tensor {name!r} has more than {MAX_ARTIFACT_BYTES} bytes")
     return tuple(shape)
 
@@ -304,6 +317,11 @@ def _check_blobs(manifest: Manifest) -> None:
     if manifest.size_bytes > MAX_ARTIFACT_BYTES:
         raise ManifestError(
             f"the artifact has {manifest.size_bytes} bytes, the limit is {MAX_ARTIFACT_BYTES}"
+        )
+    if manifest.decoded_bytes > MAX_ARTIFACT_BYTES:
+        raise ManifestError(
+            f"the artifact has {manifest.decoded_bytes} bytes in memory, the limit is "
+            f"{MAX_ARTIFACT_BYTES}"
         )
 
 

@@ -56,11 +56,12 @@ def run(order: RouterOrder, context: Context) -> None:
     state = train(_run(order), fresh, loss_of, World(context, WireMeter(order.hub)))
     holdout = Part.of(dataset, dataset.holdout)
     trained = Artifact(
-        averaged(state).state_dict(),
+        averaged(state, order.encoding).state_dict(),
         {
             **_metadata(order, task, state, assignment, holdout),
             "flopsPerSample": router_flops_per_sample(fresh(), inputs),
         },
+        encoding=order.encoding,
     )
     origin.publish(context.artifacts, names.ROUTER_REF, order.role, trained)
 
@@ -83,7 +84,9 @@ def _metadata(
     order: RouterOrder, task: Task, state: TrainingState, assignment: Assignment, holdout: Part
 ) -> dict[str, JsonValue]:
     seed = derive(order.seed, "router-holdout")
-    judged = judge(task, averaged(state), holdout, assignment.holdout_island_N, seed)
+    judged = judge(
+        task, averaged(state, order.encoding), holdout, assignment.holdout_island_N, seed
+    )
     total = sum(assignment.sizes)
     return {
         **training_metadata(state, order.router.steps, order.router.batch_size),

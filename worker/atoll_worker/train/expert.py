@@ -10,9 +10,11 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from atoll_api.names import StepName
+from atoll_api.spec.exchange import Encoding
 from atoll_api.work_order import TrainingOrder
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
+from atoll_worker.exchange.encoding import received
 from atoll_worker.ports import Artifact
 from atoll_worker.tasks.base import Batch, Inputs, Task
 from atoll_worker.train.loop import LoopSettings, LossFunction, TrainingState
@@ -51,7 +53,8 @@ class ExpertJob:
 def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> Artifact:
     """Train, judge before and after, and describe; without parents and partition yet.
 
-    The expert is the moving average of the weights. `gatePassed` says whether its holdout loss
+    The expert is the moving average of the weights, as its readers will have it: what is judged
+    is what is published. `gatePassed` says whether its holdout loss
     is below that of its initialization: an expert that is not is reported, not hidden.
 
     Raises:
@@ -74,7 +77,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
         expert_loss(task, job.train, job.batch_size),
         world,
     )
-    expert = averaged(state)
+    expert = averaged(state, job.order.encoding)
     after = holdout_loss(task, expert, job)
     metadata: dict[str, JsonValue] = {
         **training_metadata(state, job.steps, job.batch_size),
@@ -85,7 +88,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
         "gatePassed": after < before,
         "flopsPerSample": flops,
     }
-    return Artifact(expert.state_dict(), metadata)
+    return Artifact(expert.state_dict(), metadata, encoding=job.order.encoding)
 
 
 def initial_model(task: Task, dataset: Dataset, seed: int) -> nn.Module:
@@ -140,13 +143,14 @@ def judged_inputs(task: Task, part: Part, seed: int) -> Iterator[tuple[Inputs, T
             yield task.corrupt(part.rows(index_B), generator), index_B
 
 
-def averaged(state: TrainingState) -> nn.Module:
-    """A copy of the model with the averaged weights and the model's own buffers."""
+def averaged(state: TrainingState, encoding: Encoding) -> nn.Module:
+    """A copy of the model with the averaged weights and its own buffers, as they will arrive."""
     model = copy.deepcopy(state.model)
     average = state.ema.state()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(average[name])
+    model.load_state_dict(received(model.state_dict(), encoding))
     return model
 
 

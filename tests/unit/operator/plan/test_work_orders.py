@@ -29,3 +29,16 @@ def test_the_hub_has_an_order_too() -> None:
 
     assert parse(dump(order)) == order
     assert order.step == "hub"
+
+
+def test_the_encoding_is_told_to_those_that_publish_trained_models() -> None:
+    spec = job(2, baseline=True, exchange={"encoding": "Int8"}).spec
+    orders = [work_order(IDENTITY, spec, step, PLACE).to_document() for step in pipeline(spec)]
+    told = {order["role"]: order.get("encoding") for order in orders}
+    assert told == {
+        "partition": None,
+        "island": "Int8",
+        "baseline": "Int8",
+        "router": "Int8",
+        "evaluate": None,
+    }

@@ -61,12 +61,21 @@ def test_bytes_are_read_or_refused_but_nothing_else(content: bytes) -> None:
         ({"name": ""}, "no name"),
         ({"name": "n" * 513}, "longer than 512 bytes"),
         ({"dtype": "complex64"}, "unknown type 'complex64'"),
-        ({"encoding": "pickle"}, "unknown encoding 'pickle'"),
+        ({"dtype": ["float32"]}, "unknown type"),
+        ({"encoding": "Pickle!"}, "encoding 'Pickle!', which is no name"),
+        ({"encoding": "x" * 33}, "1 to 32 of"),
+        ({"encoding": ["raw"]}, "which is no name"),
+        ({"encoding": "int8"}, "needs 14 bytes by its shape and encoding int8, its blobs have 24"),
+        ({"encoding": "float16"}, "needs 12 bytes"),
+        ({"encoding": "bfloat16", "dtype": "int32"}, "int32 travels raw, not as bfloat16"),
+        ({"encoding": "int8", "dtype": "bfloat16"}, "bfloat16 travels raw, not as int8"),
         ({"shape": [1] * 9}, "rank 9, the limit is 8"),
         ({"shape": [-6]}, "no list of sizes"),
         ({"shape": [True, 6]}, "no list of sizes"),
-        ({"shape": [2, 4]}, "needs 32 bytes by its shape, its blobs have 24"),
+        ({"shape": [2, 4]}, "needs 32 bytes by its shape and encoding raw, its blobs have 24"),
         ({"shape": [1 << 60]}, "more than 1099511627776 bytes"),
+        ({"shape": [1 << 40] * 8}, "more than 1099511627776 bytes"),
+        ({"shape": [1 << 39], "encoding": "later"}, "bytes in memory, the limit is 1099511627776"),
         ({"blobs": [[DIGEST, 64 * 1024 * 1024 + 1]]}, "the limit is 67108864"),
         ({"blobs": [[DIGEST, 0]]}, r"not \[digest, bytes\]"),
         ({"blobs": [[DIGEST.upper(), 24]]}, "not a digest"),
@@ -80,6 +89,90 @@ def test_a_broken_limit_is_named(changes: dict[str, Any], limit: str | None) -> 
         return
     with pytest.raises(ManifestError, match=limit):
         manifests.parse(altered(**changes))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shape", "size_bytes"),
+    [
+        ("bfloat16", [2, 3], 12),
+        ("float16", [2, 3], 12),
+        ("int8", [2, 3], 2 * 4 + 6),
+        ("int8", [6], 4 + 6),
+        ("int8", [], 4 + 1),
+        ("int8", [2, 3, 5], 2 * 4 + 30),
+        ("of-a-later-version", [2, 3], 7),
+    ],
+)
+def test_every_encoding_is_read_with_its_size(
+    encoding: str, shape: list[int], size_bytes: int
+) -> None:
+    blobs = [[DIGEST, size_bytes]]
+    read = manifests.parse(altered(encoding=encoding, shape=shape, blobs=blobs))
+    assert read.tensors[0].encoding == encoding
+    assert read.size_bytes == size_bytes
+
+
+@given(st.data())
+def test_a_mutated_document_is_read_or_refused_in_one_sentence(data: st.DataObject) -> None:
+    """Any value anywhere: no other error than ManifestError, and no message without end."""
+    document = json.loads(a_manifest().to_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutate(document, data)
+    content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    assert_read_or_refused(content)
+
+
+@given(st.data())
+def test_mutated_bytes_are_read_or_refused_in_one_sentence(data: st.DataObject) -> None:
+    content = bytearray(a_manifest().to_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    assert_read_or_refused(bytes(content))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_other_character_sets_are_refused(encoding: str) -> None:
+    with pytest.raises(ManifestError):
+        manifests.parse(a_manifest().to_bytes().decode().encode(encoding))
+
+
+@pytest.mark.parametrize("depth", [10, 400, 900, 990, 1100, 5000, 50_000])
+def test_metadata_of_any_depth_are_read_or_refused(depth: int) -> None:
+    nested = '{"a":' + "[" * depth + "]" * depth + "}"
+    assert_read_or_refused(a_manifest().to_bytes().replace(b'{"step":1}', nested.encode()))
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e999", "-1e999", "NaN", "Infinity", "1e-999"])
+def test_numbers_without_measure_are_refused(number: str) -> None:
+    with pytest.raises(ManifestError):
+        manifests.parse(a_manifest().to_bytes().replace(b'"step":1', f'"step":{number}'.encode()))
+
+
+def mutate(document: dict[str, Any], data: st.DataObject) -> None:
+    node: Any = document
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        if not keys:
+            return
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(node[key], dict | list) and data.draw(st.booleans()):
+            node = node[key]
+            continue
+        node[key] = data.draw(JSON)
+        return
+
+
+def assert_read_or_refused(content: bytes) -> None:
+    try:
+        read = manifests.parse(content)
+    except ManifestError as error:
+        message = str(error)
+        assert message
+        assert len(message) < 1000
+        assert "\n" not in message
+    else:
+        assert read.to_bytes() == content
 
 
 def test_two_tensors_of_one_name_are_refused() -> None:

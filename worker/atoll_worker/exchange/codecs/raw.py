@@ -1,16 +1,18 @@
 """The raw encoding: little-endian elements in row-major order. Exact; error bound 0."""
 
 import sys
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from atoll_worker.exchange.manifest import ITEM_BYTES, MAX_BLOB_BYTES
+from atoll_worker.exchange.codecs import layout
+from atoll_worker.exchange.codecs.base import Codec, ErrorBound, on_cpu
 
-DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ITEM_BYTES}
-"""The types of `manifest.ITEM_BYTES`, as torch has them."""
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in layout.ITEM_BYTES}
+"""The types of `layout.ITEM_BYTES`, as torch has them."""
 NAMES: dict[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
+
+BOUND = ErrorBound(relative=0.0, absolute=0.0, of="Value")
 
 
 def view(tensor: Tensor) -> memoryview:
@@ -19,17 +21,13 @@ def view(tensor: Tensor) -> memoryview:
     Writing to the view of such a tensor fills the tensor.
     """
     if sys.byteorder != "little":
-        raise NotImplementedError("the raw encoding is little-endian, this machine is not")
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
+        raise NotImplementedError("encodings are little-endian, this machine is not")
+    return on_cpu(tensor).reshape(-1).view(torch.uint8).numpy().data
 
 
-def split(content: memoryview) -> Iterator[memoryview]:
-    """Pieces of at most one blob; none for no bytes."""
-    for start in range(0, len(content), MAX_BLOB_BYTES):
-        yield content[start : start + MAX_BLOB_BYTES]
+def decode(content: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """The bytes themselves, seen as elements."""
+    return content.view(dtype).reshape(shape)
 
 
-def allocate(dtype: str, shape: tuple[int, ...]) -> Tensor:
-    """Memory for a tensor, not yet written; fill it by `view`."""
-    return torch.empty(shape, dtype=DTYPES[dtype])
+CODEC = Codec(layout.RAW, BOUND, on_cpu, decode)

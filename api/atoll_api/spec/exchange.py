@@ -1,0 +1,16 @@
+"""How trained weights travel: `spec.exchange`."""
+
+from typing import Literal
+
+from atoll_api.base import FrozenModel
+
+Encoding = Literal["Raw", "BFloat16", "Float16", "Int8"]
+
+
+class Exchange(FrozenModel):
+    """What happens to weights between the process that trained them and those that read them."""
+
+    encoding: Encoding = "Raw"
+    """How experts, baseline and router are published. Raw is exact. BFloat16 and Float16 halve
+    the bytes, Int8 quarters them; each rounds within a stated bound. Checkpoints and everything
+    but floats are always exact."""

@@ -1,0 +1,88 @@
+"""What every codec is: two pure functions, and a bound on what they change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+class OutsideDomainError(ValueError):
+    """A tensor with values that a codec cannot bring back within its bound."""
+
+
+class DamagedError(ValueError):
+    """Bytes that no encoder writes; the message says what is wrong with them."""
+
+
+@dataclass(frozen=True)
+class ErrorBound:
+    """|decoded - x| <= relative * m + absolute for every value x in the domain."""
+
+    relative: float
+    absolute: float
+    of: Literal["Value", "RowMaximum"]
+    """m: |x| itself, or the largest |x| of its row."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One encoding.
+
+    For every x in the domain, `encode(decode(encode(x)))` equals `encode(x)`.
+
+    Attributes:
+        name: in manifests, one of `layout.ENCODINGS`.
+        bound: of the error.
+        encode: tensor -> contiguous tensor whose bytes are the encoding. Raises
+            OutsideDomainError.
+        decode: (bytes as uint8 (N,), type, shape) -> tensor; may share the memory of the bytes.
+            Raises DamagedError.
+    """
+
+    name: str
+    bound: ErrorBound
+    encode: Callable[[Tensor], Tensor]
+    decode: Callable[[Tensor, torch.dtype, tuple[int, ...]], Tensor]
+
+
+def on_cpu(tensor: Tensor) -> Tensor:
+    """The values in row-major order, on the CPU; the tensor's own memory where it is so."""
+    return tensor.detach().cpu().contiguous()
+
+
+def narrowed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The values rounded to a narrower type, to nearest, ties to even.
+
+    Raises:
+        OutsideDomainError: a value is not finite, or greater than the narrow type's greatest.
+    """
+    content = on_cpu(tensor)
+    require_within(content, torch.finfo(dtype).max)
+    return content.to(dtype)
+
+
+def require_within(tensor: Tensor, greatest: float) -> None:
+    """Refuse values that are not finite or greater than a limit.
+
+    Raises:
+        OutsideDomainError: there is one.
+    """
+    if tensor.numel() == 0:
+        return
+    low, high = tensor.aminmax()
+    if not (-greatest <= float(low) and float(high) <= greatest):  # NaN is in neither
+        raise OutsideDomainError(f"a value is not finite or greater than {greatest:g}")
+
+
+def widened(content: Tensor, narrow: torch.dtype, dtype: torch.dtype) -> Tensor:
+    """Bytes of a narrower type as elements (N,) of a wider one: exact.
+
+    Raises:
+        DamagedError: one is not finite.
+    """
+    elements = content.view(narrow).to(dtype)
+    if not bool(elements.isfinite().all()):
+        raise DamagedError("an element is not finite")
+    return elements
