@@ -1,6 +1,7 @@
 """Every name that two processes must agree on, built here and nowhere else."""
 
 import re
+from dataclasses import dataclass
 from typing import NewType
 
 GROUP = "atoll.dev"
@@ -38,7 +39,52 @@ ROUTER_REF = Ref("router")
 BASELINE_REF = Ref("baseline")
 REPORT_REF = Ref("report")
 
+OPERATOR = "operator"
+"""Role of whoever runs the plan: no step and no work order, but a certificate."""
+CLI = "cli"
+"""Role of `atoll pull` and `atoll sample`."""
+
+CERTIFICATE_COMMON_NAME = "atoll"
+"""The same for all: a gRPC client falls back to it where a DNS name is missing."""
+
 _CHECKPOINT = re.compile(r"^checkpoints/(?P<step>[a-z0-9-]+)/(?P<number>\d+)$")
+
+_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_PROCESS_URI = re.compile(
+    rf"atoll://(?P<uid>{_LABEL})/(?P<role>[a-z]{{1,32}})/(?P<index>0|[1-9][0-9]{{0,8}})"
+)
+
+
+@dataclass(frozen=True)
+class Process:
+    """Who a process is: the one name in its certificate."""
+
+    job_uid: str
+    """Letters, digits and hyphens: a label of a DNS name."""
+    role: str
+    index: int = 0
+    """Which island; 0 for every other role."""
+
+    @property
+    def uri(self) -> str:
+        """The URI in its certificate; `parse_process_uri` reads it."""
+        return f"atoll://{self.job_uid}/{self.role}/{self.index}"
+
+    @property
+    def host(self) -> str:
+        """The DNS name in its certificate. Nobody resolves it: clients compare it."""
+        return f"{self.role}-{self.index}.{self.job_uid}.atoll.internal"
+
+    @property
+    def step(self) -> StepName:
+        """The name of its step, order and log; all that a person needs to know it by."""
+        return island_step(self.index) if self.role == "island" else StepName(self.role)
+
+
+def parse_process_uri(uri: str) -> Process | None:
+    """Who the URI of a certificate names; None for any other text than `Process.uri` writes."""
+    match = _PROCESS_URI.fullmatch(uri)
+    return Process(match["uid"], match["role"], int(match["index"])) if match else None
 
 
 def island_step(island: int) -> StepName:

@@ -38,6 +38,15 @@ class JobIdentity(FrozenModel):
     uid: str
 
 
+class IdentityFiles(FrozenModel):
+    """Where a process finds the proof of who it is, in PEM; its key is for its eyes alone."""
+
+    certificate: str
+    key: str
+    authority: str
+    """The certificate of the authority that all processes of the job trust."""
+
+
 class Order(FrozenModel):
     """What every work order says."""
 

@@ -7,7 +7,8 @@ WorkerError
 |  |- NotFiniteError       the loss became NaN or infinite
 |  |- ContractError        artifacts that do not belong together
 |  |- CorruptArtifactError bytes that do not have the digest they are named by
-|  `- RejectedError        the hub refused a request for what it was
+|  |- RejectedError        the hub refused a request for what it was
+|  `- IdentityError        a certificate that is missing, expired or another's
 |- NoSpaceError            the disk is full or read-only: exit 74
 |- InUseError              a port or a store is taken: exit 73
 |- UnavailableError        a peer did not answer in time: exit 1, retried
@@ -51,6 +52,10 @@ class CorruptArtifactError(FinalError):
 
 class RejectedError(FinalError):
     """A peer refused a request for what it was."""
+
+
+class IdentityError(FinalError):
+    """A certificate that is missing, expired or another's: no hub will listen."""
 
 
 class NoSpaceError(WorkerError):

@@ -1,7 +1,7 @@
 """What a store holds, in memory: packs, where each blob is, what is bound. No I/O, no lock."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from atoll_worker.exchange.manifest import Manifest
@@ -70,6 +70,17 @@ class Index:
         """The pack, and the place in it, of a manifest."""
         names = self._manifest_packs.get(digest)
         return (names[0], self.packs[names[0]].manifest) if names else None
+
+    def present(self, digests: Iterable[str], readable: Callable[[str], bool]) -> set[str]:
+        """Those of the blobs that a ref leads to, of refs that the caller may read."""
+        stored = {digest for digest in digests if self.blob(digest) is not None}
+        found: set[str] = set()
+        for bound in reversed(self.refs.values()):  # the newest have most in common
+            if len(found) == len(stored):
+                break
+            if readable(bound.ref):
+                found |= stored.intersection(bound.blobs)
+        return found
 
     def bind(self, ref: str, manifest: Manifest) -> Bound:
         """Take note of a binding."""

@@ -99,11 +99,15 @@ class Store:
         with self._lock:
             return tuple(self._index.refs.values())
 
-    def open_upload(self, ref: str, content: bytes) -> tuple[str, tuple[Blob, ...]]:
+    def open_upload(
+        self, ref: str, content: bytes, readable: Callable[[str], bool] = lambda _: True
+    ) -> tuple[str, tuple[Blob, ...]]:
         """A session for the artifact with this manifest, and the blobs that are missing.
 
         The same ref and manifest again give the same session, with what is still missing.
         Nothing is missing for a ref that is bound already: `bind` will say to what.
+        A blob is there only for who may read it through a ref, by `readable`: whoever learnt a
+        digest elsewhere has to bring the bytes.
 
         Raises:
             ManifestError: the ref or the manifest is refused.
@@ -115,9 +119,17 @@ class Store:
             self._check_disk()
             upload = self._uploads.get(session)
             if upload is None or not self._holds(upload):
-                upload = self._start_upload(session, ref, manifest)
+                upload = self._start_upload(session, ref, manifest, readable)
             upload.idle_since = self._clock()
             return session, () if ref in self._index.refs else upload.outstanding()
+
+    def ref_of(self, session: str) -> str:
+        """The ref that a session is to bind.
+
+        Raises:
+            BusyError: there is no such session (any more).
+        """
+        return self._upload(session).ref
 
     def reached(self, session: str) -> Mapping[str, int]:
         """Bytes that are there of each blob of a session that came only in part.
@@ -277,10 +289,13 @@ class Store:
             return  # whoever reads it is told
         self._index.bind(ref, manifests.parse(content))
 
-    def _start_upload(self, session: str, ref: str, manifest: Manifest) -> Upload:
+    def _start_upload(
+        self, session: str, ref: str, manifest: Manifest, readable: Callable[[str], bool]
+    ) -> Upload:
         self._end(session)
         bound = ref in self._index.refs
-        lacking = (blob for blob in manifest.blobs() if self._index.blob(blob.digest) is None)
+        there = self._index.present((blob.digest for blob in manifest.blobs()), readable)
+        lacking = (blob for blob in manifest.blobs() if blob.digest not in there)
         upload = Upload(ref, manifest, () if bound else tuple(lacking), idle_since=self._clock())
         if not bound and (upload.missing or self._index.manifest(manifest.digest) is None):
             path = self.folder / "incoming" / f"{next(self._count)}.part"

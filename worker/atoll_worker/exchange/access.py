@@ -1,0 +1,104 @@
+"""Who may do what at the hub: one table, pure. No certificate is read and nothing is refused here.
+
+Every ref can be bound by one process alone, so an upload belongs to whoever may bind its ref.
+No island reads another's part, data or checkpoints.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from atoll_api import names
+from atoll_api.names import Process
+
+
+class Action(Enum):
+    """What a caller asks for; the value completes the sentence "island-1 may not ... X"."""
+
+    LIST = "list"
+    """See that a ref is bound, its digest and its size."""
+    READ = "read"
+    """Read the artifact of a ref."""
+    BIND = "bind"
+    """Upload an artifact and bind a ref to it."""
+    DROP = "drop"
+    """Unbind a ref."""
+    FOLLOW = "follow"
+    """See the progress of a step."""
+    REPORT = "report for"
+    """Say how far a step is."""
+
+
+_EVERYTHING: Final = ("**",)
+_ASSIGNMENT: Final = names.ASSIGNMENT_REF
+_CHECKPOINTS: Final = "checkpoints/{step}/*"
+
+
+@dataclass(frozen=True)
+class _Rights:
+    """Patterns of refs, and of steps: `*` is one segment, `**` is all, `{..}` is the caller's."""
+
+    reads: tuple[str, ...] = ()
+    binds: tuple[str, ...] = ()
+    """Read as well: on a conflict the writer goes on from what was bound first."""
+    lists: tuple[str, ...] = ()
+    """Beyond what is read."""
+    drops: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+    """Beyond the caller's own step."""
+    reports: tuple[str, ...] = ("{step}",)
+
+    def patterns(self, action: Action) -> tuple[str, ...]:
+        """What the action is allowed on."""
+        match action:
+            case Action.LIST:
+                return (*self.lists, *self.reads, *self.binds)
+            case Action.READ:
+                return (*self.reads, *self.binds)
+            case Action.BIND:
+                return self.binds
+            case Action.DROP:
+                return self.drops
+            case Action.FOLLOW:
+                return (*self.follows, *self.reports)
+            case Action.REPORT:
+                return self.reports
+
+
+def _trainer(reads: str, binds: str) -> _Rights:
+    return _Rights(reads=(reads,), binds=(binds, _CHECKPOINTS), drops=(_CHECKPOINTS,))
+
+
+_TABLE: Final[Mapping[str, _Rights]] = {
+    "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*")),
+    "island": _trainer(f"{_ASSIGNMENT}/{{index}}", "experts/{index}"),
+    "router": _trainer(_ASSIGNMENT, names.ROUTER_REF),
+    "baseline": _trainer(_ASSIGNMENT, names.BASELINE_REF),
+    "evaluate": _Rights(
+        reads=(_ASSIGNMENT, "experts/*", names.ROUTER_REF, names.BASELINE_REF),
+        binds=(names.REPORT_REF,),
+        follows=_EVERYTHING,
+    ),
+    names.OPERATOR: _Rights(lists=_EVERYTHING, drops=_EVERYTHING, follows=_EVERYTHING, reports=()),
+    names.CLI: _Rights(reads=_EVERYTHING, follows=_EVERYTHING, reports=()),
+}
+"""A role that is not here, the hub's among them, may do nothing."""
+
+
+def may(who: Process, action: Action, what: str, job_uid: str) -> bool:
+    """Whether a process may do this to a ref, or to the progress of a step, of a job."""
+    rights = _TABLE.get(who.role) if who.job_uid == job_uid else None
+    if rights is None:
+        return False
+    return any(_fits(pattern, who, what) for pattern in rights.patterns(action))
+
+
+def _fits(pattern: str, who: Process, what: str) -> bool:
+    if pattern == "**":
+        return True
+    wanted = pattern.format(index=who.index, step=who.step).split("/")
+    found = what.split("/")
+    return len(wanted) == len(found) and all(
+        ours in ("*", theirs) and theirs for ours, theirs in zip(wanted, found, strict=True)
+    )
