@@ -46,7 +46,9 @@ def trained(tmp_path: Path, task: Task = SMALL_DIFFUSION) -> SmallJob:
 
 def order(job: SmallJob, folder: Path, **changes: Any) -> EvaluateOrder:
     said: dict[str, Any] = {
-        **job.island_order(0).model_dump(exclude={"role", "island", "optimizer_implementation"}),
+        **job.island_order(0).model_dump(
+            exclude={"role", "island", "optimizer_implementation", "encoding"}
+        ),
         "step": "evaluate",
         "count": COUNT,
         "quorum": COUNT,
@@ -159,6 +161,30 @@ def test_weights_that_do_not_fit_are_refused_by_name(job: SmallJob, tmp_path: Pa
     wrong = {name: torch.zeros(3) for name in other.tensors}
     rest.artifacts.publish(names.expert_ref(0), Artifact(wrong, other.metadata))
     with pytest.raises(ContractError, match="the weights of experts/0 do not fit"):
+        evaluate.run(order(rest, tmp_path), rest.context("evaluate"))
+
+
+@pytest.mark.parametrize("ref", [names.expert_ref(0), names.ROUTER_REF, names.BASELINE_REF])
+def test_weights_of_another_type_are_refused_and_not_converted(
+    job: SmallJob, tmp_path: Path, ref: names.Ref
+) -> None:
+    rest = without(job, ref)
+    other = job.artifacts.fetch(ref)
+    wider = {name: tensor.double() for name, tensor in other.tensors.items()}
+    rest.artifacts.publish(ref, Artifact(wider, other.metadata))
+    expected = f"the weights of {ref} do not fit .* is float64 .*, the model has float32"
+    with pytest.raises(ContractError, match=expected):
+        evaluate.run(order(rest, tmp_path), rest.context("evaluate"))
+
+
+@pytest.mark.parametrize("width", [None, "64", 0, 10**9])
+def test_a_router_of_no_size_is_refused(job: SmallJob, tmp_path: Path, width: JsonValue) -> None:
+    rest = without(job, names.ROUTER_REF)
+    other = job.artifacts.fetch(names.ROUTER_REF)
+    rest.artifacts.publish(
+        names.ROUTER_REF, Artifact(other.tensors, {**other.metadata, "width": width})
+    )
+    with pytest.raises(ContractError, match=r"router says width .*, not 1 to 8192"):
         evaluate.run(order(rest, tmp_path), rest.context("evaluate"))
 
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from atoll_worker.evaluate.systems import Ensemble, prior_table
 from atoll_worker.ports import Artifact, Artifacts
 from atoll_worker.tasks.base import Batch, Inputs, Task
 from atoll_worker.tasks.registry import load_task
+from atoll_worker.train.fit import require_fit
 from atoll_worker.train.protocol_check import build_model
 from atoll_worker.train.seeds import derive
 
@@ -124,23 +126,25 @@ def _check_contracts(found: Mapping[Ref, Artifact], contract: dict[str, str]) ->
 def _loaded(blank: nn.Module, ref: Ref, found: Mapping[Ref, Artifact]) -> nn.Module | None:
     if ref not in found:
         return None
-    model = copy.deepcopy(blank)
-    try:
-        model.load_state_dict(dict(found[ref].tensors))
-    except RuntimeError as error:
-        raise ContractError(
-            f"the weights of {ref} do not fit the job's model: {str(error).splitlines()[-1].strip()}"
-        ) from error
+    return _filled(copy.deepcopy(blank), ref, found[ref])
+
+
+_MOST = 8192
+"""Of anything that counts in a router: `spec.strategy` allows no more."""
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def _filled(model: _Model, ref: Ref, artifact: Artifact) -> _Model:
+    require_fit(model.state_dict(), artifact.tensors, ref)
+    model.load_state_dict(dict(artifact.tensors))
     return model.eval()
 
 
 def _router(dataset: Dataset, artifact: Artifact, probe: Inputs) -> RouterNet:
-    size = artifact.metadata
+    count, width, depth = (_size(artifact, key) for key in ("count", "width", "depth"))
     classes = 0 if probe.label_B is None else dataset.num_classes
     sample = dataclasses.replace(dataset.sample, num_classes=classes)
-    router = RouterNet(sample, _int(size["count"]), _int(size["width"]), _int(size["depth"]))
-    router.load_state_dict(dict(artifact.tensors))
-    return router.eval()
+    return _filled(RouterNet(sample, count, width, depth), names.ROUTER_REF, artifact)
 
 
 def _probe(task: Task, dataset: Dataset) -> Inputs:
@@ -149,6 +153,10 @@ def _probe(task: Task, dataset: Dataset) -> Inputs:
     return task.corrupt(Batch(dataset.x_ND[rows], label_B), torch.Generator().manual_seed(0))
 
 
-def _int(value: object) -> int:
-    assert isinstance(value, int)
+def _size(artifact: Artifact, key: str) -> int:
+    value = artifact.metadata.get(key)
+    if not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ContractError(
+            f"{names.ROUTER_REF} says {key} {str(value)[:20]}, not 1 to {_MOST}: start a new job"
+        )
     return value

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from atoll_api import names
 from atoll_api.names import Ref, StepName
-from atoll_worker.errors import CorruptArtifactError, RejectedError, WorkerError
+from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError, WorkerError
 from atoll_worker.ports import Artifact, Artifacts
+from atoll_worker.train.fit import require_fit
 from atoll_worker.train.loop import TrainingState
 
 _KEPT = 2
@@ -43,6 +44,8 @@ def restore(state: TrainingState, checkpoint: Artifact) -> None:
     """
     try:
         _restore(state, checkpoint)
+    except ContractError as error:
+        raise CorruptArtifactError(str(error)) from error
     except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
         raise CorruptArtifactError(
             f"the checkpoint does not fit the model ({type(error).__name__}): start a new job"
@@ -54,9 +57,15 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     step, curve, loss_sum = (metadata[key] for key in ("step", "lossCurve", "lossSum"))
     if not isinstance(step, int) or not isinstance(curve, list):
         raise TypeError("step or lossCurve")
-    state.model.load_state_dict(_below("model/", checkpoint))
-    state.ema.load(_below("ema/", checkpoint))
-    state.optimizer.load(_below("optimizer/", checkpoint))
+    model, ema, optimizer = (
+        _below(prefix, checkpoint) for prefix in ("model/", "ema/", "optimizer/")
+    )
+    require_fit(state.model.state_dict(), model, "the checkpoint's model")
+    require_fit(state.ema.state(), ema, "the checkpoint's average")
+    require_fit(state.optimizer.state(), optimizer, "the checkpoint's optimizer")
+    state.model.load_state_dict(model)
+    state.ema.load(ema)
+    state.optimizer.load(optimizer)
     state.curve = [(int(at), float(loss)) for at, loss in curve]
     state.loss_sum = torch.tensor(loss_sum, dtype=torch.float64)
     state.step = step
