@@ -10,6 +10,7 @@ WorkerError
 |  |- RejectedError        the hub refused a request for what it was
 |  `- IdentityError        a certificate that is missing, expired or another's
 |- NoSpaceError            the disk is full or read-only: exit 74
+|  `- QuotaError           the job may not keep so many bytes
 |- InUseError              a port or a store is taken: exit 73
 |- UnavailableError        a peer did not answer in time: exit 1, retried
 `- DisruptedError          told to stop, checkpoint saved: exit 83
@@ -62,6 +63,10 @@ class NoSpaceError(WorkerError):
     """The disk is full or read-only."""
 
     exit_code = ExitCode.NO_SPACE
+
+
+class QuotaError(NoSpaceError):
+    """The job may not keep so many bytes."""
 
 
 class InUseError(WorkerError):

@@ -1,6 +1,9 @@
 """The few things the store asks of a disk, so that a test can hand it one that fails."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +13,10 @@ class Disk(Protocol):
 
     def create(self, path: Path, size_bytes: int) -> int:
         """A new file with its space reserved, open for writing; its descriptor."""
+        ...
+
+    def reuse(self, path: Path, size_bytes: int) -> int:
+        """A file that is there, open to be overwritten, of another size; its descriptor."""
         ...
 
     def write(self, descriptor: int, content: bytes | memoryview, offset_bytes: int) -> None:
@@ -32,6 +39,22 @@ class Disk(Protocol):
         """Bytes of a file."""
         ...
 
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """Names of what is in a folder, sorted."""
+        ...
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and its parents, durably, unless it is there."""
+        ...
+
+    def lock(self, path: Path) -> int:
+        """Make or open a file that says who holds it; held until its descriptor is closed.
+
+        Raises:
+            BlockingIOError: another process holds it.
+        """
+        ...
+
     def replace(self, source: Path, target: Path) -> None:
         """Give a file its name; whoever looks sees the old file or the new one."""
         ...
@@ -49,6 +72,23 @@ class Disk(Protocol):
         ...
 
 
+class SyncError(OSError):
+    """A sync failed: nobody knows what is on the disk, and asking again would lie."""
+
+
+@contextmanager
+def syncing() -> Iterator[None]:
+    """Tell failures of a sync, which are final, from those of a write.
+
+    Raises:
+        SyncError: the sync inside failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SyncError(error.errno, error.strerror) from error
+
+
 class LocalDisk:
     """The disk of this machine."""
 
@@ -60,6 +100,17 @@ class LocalDisk:
         except OSError:
             os.close(descriptor)
             path.unlink()
+            raise
+        return descriptor
+
+    def reuse(self, path: Path, size_bytes: int) -> int:
+        """See `Disk.reuse`."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, size_bytes)
+            _reserve(descriptor, size_bytes)
+        except OSError:
+            os.close(descriptor)
             raise
         return descriptor
 
@@ -90,6 +141,30 @@ class LocalDisk:
     def size(self, path: Path) -> int:
         """See `Disk.size`."""
         return path.stat().st_size
+
+    def names(self, folder: Path) -> tuple[str, ...]:
+        """See `Disk.names`."""
+        return tuple(sorted(os.listdir(folder)))  # noqa: PTH208 - names are all that is asked for
+
+    def make_folder(self, folder: Path) -> None:
+        """See `Disk.make_folder`."""
+        if folder.is_dir():
+            return
+        self.make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self.sync_folder(folder.parent)
+
+    def lock(self, path: Path) -> int:
+        """See `Disk.lock`."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def replace(self, source: Path, target: Path) -> None:
         """See `Disk.replace`."""

@@ -17,6 +17,8 @@ class Bound:
     size_bytes: int = 0
     parents: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
+    intact: bool = False
+    """Whether its manifest could be read; if not, nobody knows which blobs it needs."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Index:
         elif pack is not None and pack.manifest_digest == digest:
             _discard(self._manifest_packs, digest, name)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all packs."""
+        return sum(pack.size_bytes for pack in self.packs.values())
+
     def blob(self, digest: str) -> tuple[str, Span] | None:
         """The pack, and the place in it, of a blob."""
         names = self._blob_packs.get(digest)
@@ -85,7 +92,9 @@ class Index:
     def bind(self, ref: str, manifest: Manifest) -> Bound:
         """Take note of a binding."""
         blobs = tuple(blob.digest for blob in manifest.blobs())
-        bound = Bound(ref, manifest.digest, manifest.size_bytes, manifest.parents, blobs)
+        bound = Bound(
+            ref, manifest.digest, manifest.size_bytes, manifest.parents, blobs, intact=True
+        )
         self.refs[ref] = bound
         return bound
 

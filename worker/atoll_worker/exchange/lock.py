@@ -1,10 +1,9 @@
 """One process a folder: an exclusive lock that ends with the process, however it ends."""
 
-import fcntl
-import os
 from pathlib import Path
 
 from atoll_worker.errors import InUseError
+from atoll_worker.exchange.disk import Disk
 
 
 class FolderLock:
@@ -12,24 +11,23 @@ class FolderLock:
 
     Raises:
         InUseError: another process holds the folder.
+        OSError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._descriptor = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self._disk = disk
+        path = folder / "LOCK"
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
-            os.close(self._descriptor)
+            self._descriptor = disk.lock(path)
+        except BlockingIOError as error:
+            holder = disk.read(path, 0, 32).decode(errors="replace").strip()
             raise InUseError(
                 f"the store {folder} belongs to another run (process {holder or 'unknown'}): "
                 "wait for it, or choose another folder"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another process have the folder; again is no harm."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._disk.close(self._descriptor)
             self._descriptor = -1

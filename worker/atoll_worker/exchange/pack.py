@@ -46,6 +46,8 @@ class Pack:
     manifest_digest: str
     manifest: Span
     blobs: dict[str, Span] = field(default_factory=dict)
+    size_bytes: int = 0
+    """Bytes of the file."""
 
 
 def head(manifest: bytes, blobs: Iterable[Blob]) -> bytes:
@@ -94,7 +96,7 @@ def read_head(name: str, content: bytes, file_bytes: int) -> Pack:
         for name, span in spans.items()
         if span.offset_bytes + span.size_bytes <= file_bytes
     }
-    return Pack(name, digest, manifest, whole)
+    return Pack(name, digest, manifest, whole, file_bytes)
 
 
 def spans_of(start_bytes: int, blobs: Iterable[Blob]) -> dict[str, Span]:

@@ -1,38 +1,34 @@
 """The artifact store on disk: what is bound survives a crash at any moment, whole.
 
-    FOLDER/LOCK              held by the one process that uses the folder
-    FOLDER/packs/<digest>.pack  see `pack`; written to `incoming`, synced, renamed
-    FOLDER/refs/<digest of the name>.json   {"ref", "digest"}; written after its pack, the same way
-    FOLDER/incoming/         what was being written; cleared at the start
-
+Its files are those of `folder`. Packs that no ref and nobody at work needs are overwritten or removed; a
+pack stays as long as one of its blobs is needed, so a store holds at most what was written to it.
 No torch, no numpy. Safe to use from several threads.
 """
 
-import errno
 import itertools
 import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
 
-from atoll_worker.errors import CorruptArtifactError, NoSpaceError, WorkerError
+from atoll_worker.errors import CorruptArtifactError, QuotaError, WorkerError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange import pack as packs
-from atoll_worker.exchange.disk import Disk, LocalDisk
+from atoll_worker.exchange.disk import Disk, LocalDisk, syncing
+from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.index import Bound, Index, Pin
-from atoll_worker.exchange.lock import FolderLock
 from atoll_worker.exchange.manifest import Blob, Manifest, digest_of
+from atoll_worker.exchange.spares import SpareSizes
 from atoll_worker.exchange.upload import BlobWriter, BusyError, Upload
 
 PIECE_BYTES = 1024 * 1024
 Pieces = Generator[tuple[str, int, bytes | memoryview], None, None]
 """(digest, offset, content) of blobs."""
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
 class NotBoundError(LookupError):
@@ -41,6 +37,15 @@ class NotBoundError(LookupError):
 
 class ChangedError(RuntimeError):
     """The ref is bound to another artifact than the caller read before."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many bytes a store may take."""
+
+    quota_bytes: int | None = None
+    """Packs, and uploads that are open; None: what the disk holds."""
+    spares: SpareSizes = field(default_factory=SpareSizes)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Store:
     Raises:
         InUseError: another process uses the folder.
         NoSpaceError: the folder cannot be written.
+        FinalError: the folder holds a store of another version.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Store:
         folder: Path,
         disk: Disk | None = None,
         clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,
     ) -> None:
         self.folder = folder
         self._disk = disk or LocalDisk()
@@ -74,25 +81,23 @@ class Store:
         self._uploads: dict[str, Upload] = {}
         self._readers: dict[int, Pin] = {}
         self._count = itertools.count()
-        self._broken: WorkerError | None = None
-        self._garbage = False  # whether a pack may have lost its last holder
-        with self._writing(0):
-            for name in ("packs", "refs", "incoming"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
-            self._folder_lock = FolderLock(folder)
+        self._garbage = True  # whether a pack may have lost its last holder
+        self._limits = limits or Limits()
+        self._files = Folder(folder, self._disk, self._limits.spares)
         try:
-            self._load()
+            with self._files.writing(0):
+                self._load()
+            self._collect()
         except BaseException:
-            self._folder_lock.release()
+            self._files.release()
             raise
 
     def close(self) -> None:
         """End every upload and let go of the folder; again is no harm."""
         with self._bind_lock, self._lock:
-            for upload in self._uploads.values():
-                upload.close()
-            self._uploads.clear()
-            self._folder_lock.release()
+            for session in tuple(self._uploads):
+                self._end(session)
+            self._files.release()
 
     def bindings(self) -> tuple[Bound, ...]:
         """What is bound now."""
@@ -111,12 +116,12 @@ class Store:
 
         Raises:
             ManifestError: the ref or the manifest is refused.
-            NoSpaceError: the disk cannot hold the missing blobs.
+            NoSpaceError: the disk, or the quota, cannot hold the missing blobs.
         """
         manifest = manifests.parse(content)
         session = digest_of(f"{manifests.check_ref(ref)} {manifest.digest}".encode())
         with self._lock:
-            self._check_disk()
+            self._files.check()
             upload = self._uploads.get(session)
             if upload is None or not self._holds(upload):
                 upload = self._start_upload(session, ref, manifest, readable)
@@ -150,7 +155,7 @@ class Store:
         upload = self._upload(session)
         writer = BlobWriter(upload)
         try:
-            with self._writing(upload.size_bytes):
+            with self._files.writing(upload.size_bytes):
                 yield writer
         finally:
             writer.close()
@@ -166,7 +171,7 @@ class Store:
         with self._bind_lock:
             upload = self._upload(session)
             with self._lock:
-                self._check_disk()
+                self._files.check()
                 standing = self._index.refs.get(upload.ref)
                 if standing is not None:
                     self._end(session)
@@ -186,16 +191,16 @@ class Store:
             NotBoundError: nothing is bound to it.
             CorruptArtifactError: the manifest is lost or was altered.
         """
-        with self._lock:
-            bound = self._bound(ref)
-            place = self._index.manifest(bound.digest)
-        if place is not None:
-            name, span = place
-            content = self._read(name, span.offset_bytes, span.size_bytes)
-            if digest_of(content) == bound.digest:
-                return bound, content
-            self._damaged(name, bound.digest)
-        raise self._corrupt(ref, f"manifest {bound.digest}")
+        with self._reading(ref) as bound:
+            with self._lock:
+                place = self._index.manifest(bound.digest)
+            if place is not None:
+                name, span = place
+                content = self._read(name, span.offset_bytes, span.size_bytes)
+                if digest_of(content) == bound.digest:
+                    return bound, content
+                self._damaged(name, bound.digest)
+            raise self._corrupt(ref, f"manifest {bound.digest}")
 
     def read(self, ref: str, manifest_digest: str, ranges: Sequence[Range]) -> Pieces:
         """(blob digest, offset, at most 1 MiB) in order; what is read stays until the end.
@@ -206,34 +211,28 @@ class Store:
             ManifestError: a blob that the artifact does not have, or an offset beyond its end.
             CorruptArtifactError: a blob is lost or was altered, known at its end at the latest.
         """
-        with self._lock:
-            bound = self._bound(ref)
+        with self._reading(ref) as bound:
             if bound.digest != manifest_digest:
                 raise ChangedError(f"{ref} is bound to {bound.digest} now: resolve it again")
-            reader = next(self._count)
-            self._readers[reader] = Pin(bound.digest, bound.blobs)
-        try:
             known = set(bound.blobs)
             for wanted in ranges:
                 if wanted.digest not in known:
                     raise manifests.ManifestError(f"{ref} has no blob {wanted.digest[:80]!r}")
                 yield from self._read_blob(ref, wanted)
-        finally:
-            with self._lock:
-                del self._readers[reader]
-                self._collect()  # what was dropped while it was read
 
     def drop(self, refs: Sequence[str]) -> tuple[str, ...]:
         """Unbind refs, durably, and reclaim what nobody needs; the refs that were bound."""
         with self._bind_lock, self._lock:
             dropped = tuple(ref for ref in refs if ref in self._index.refs)
-            with self._writing(0):
+            with self._files.writing(0):
                 for ref in dropped:
                     self._disk.remove(self._ref_path(ref))
-                    del self._index.refs[ref]
                 if dropped:
-                    self._disk.sync_folder(self.folder / "refs")
-                    self._garbage = True
+                    with syncing():
+                        self._disk.sync_folder(self._files.refs)
+            for ref in dropped:
+                del self._index.refs[ref]
+                self._garbage = True
             self._collect()
             return dropped
 
@@ -253,24 +252,49 @@ class Store:
         Raises:
             NoSpaceError: the disk is full.
         """
-        self._write_small(self.folder / name, content)
+        with self._files.writing(len(content)):
+            self._files.write(self.folder / name, content)
+
+    def read_file(self, name: str) -> bytes | None:
+        """A small file of the folder; None if there is none.
+
+        Raises:
+            WorkerError: the disk failed.
+        """
+        with self._files.writing(0):
+            if name not in self._disk.names(self.folder):
+                return None
+            return self._disk.read(self.folder / name, 0, self._disk.size(self.folder / name))
+
+    @contextmanager
+    def _reading(self, ref: str) -> Iterator[Bound]:
+        """Keep what a ref is bound to until the end, also if it is dropped meanwhile."""
+        with self._lock:
+            bound = self._bound(ref)
+            reader = next(self._count)
+            self._readers[reader] = Pin(bound.digest, bound.blobs)
+        try:
+            yield bound
+        finally:
+            with self._lock:
+                del self._readers[reader]
+                with suppress(WorkerError):  # the reader has what it asked for
+                    self._collect()  # what was dropped while it was read
 
     def _load(self) -> None:
-        for leftover in (self.folder / "incoming").iterdir():
-            self._disk.remove(leftover)
-        for path in sorted((self.folder / "packs").glob(f"*{packs.SUFFIX}")):
-            pack = self._load_pack(path)
+        for name in self._disk.names(self._files.packs):
+            pack = self._load_pack(self._files.packs / name)
             if pack is not None:
                 self._index.add(pack)
-        for path in sorted((self.folder / "refs").glob("*.json")):
-            self._load_ref(path)
+        for name in self._disk.names(self._files.refs):
+            self._load_ref(self._files.refs / name)
 
     def _load_pack(self, path: Path) -> packs.Pack | None:
         try:
             length = packs.head_bytes(self._disk.read(path, 0, packs.PREFIX.size))
             head = self._disk.read(path, 0, length)
             return packs.read_head(path.name, head, self._disk.size(path))
-        except ValueError:
+        except (ValueError, OSError):
             return None  # whoever reads a ref that needs it is told
 
     def _load_ref(self, path: Path) -> None:
@@ -298,22 +322,37 @@ class Store:
         lacking = (blob for blob in manifest.blobs() if blob.digest not in there)
         upload = Upload(ref, manifest, () if bound else tuple(lacking), idle_since=self._clock())
         if not bound and (upload.missing or self._index.manifest(manifest.digest) is None):
-            path = self.folder / "incoming" / f"{next(self._count)}.part"
-            with self._writing(upload.size_bytes):
-                upload.open(self._disk, path)
+            self._check_quota(ref, upload.size_bytes)
+            with self._files.writing(upload.size_bytes):
+                upload.open(self._disk, *self._files.open_part(upload.size_bytes))
         self._uploads[session] = upload
         return upload
 
+    def _check_quota(self, ref: str, size_bytes: int) -> None:
+        quota_bytes = self._limits.quota_bytes
+        if quota_bytes is None:
+            return
+        open_bytes = sum(it.size_bytes for it in self._uploads.values() if it.opened)
+        rest_bytes = quota_bytes - self._index.size_bytes - open_bytes - size_bytes
+        if rest_bytes < 0:
+            raise QuotaError(
+                f"{ref} needs {size_bytes} bytes, {max(0, rest_bytes + size_bytes)} of the job's "
+                f"quota of {quota_bytes} are left: keep fewer artifacts, or raise the quota"
+            )
+        with self._files.writing(0):
+            self._files.spares.shrink(rest_bytes)
+
     def _bind(self, upload: Upload) -> Bound:
-        target = self.folder / "packs" / upload.pack_name
+        target = self._files.packs / upload.pack_name
         if upload.opened:
-            with self._writing(upload.size_bytes):
+            with self._files.writing(upload.size_bytes):
                 upload.keep(target)
             pack = packs.read_head(target.name, upload.head, upload.size_bytes)
             with self._lock:
                 self._index.add(pack)
         document = json.dumps({"ref": upload.ref, "digest": upload.manifest.digest})
-        self._write_small(self._ref_path(upload.ref), document.encode())
+        with self._files.writing(len(document)):
+            self._files.write(self._ref_path(upload.ref), document.encode())
         with self._lock:
             return self._index.bind(upload.ref, upload.manifest)
 
@@ -338,7 +377,8 @@ class Store:
     def _end(self, session: str) -> None:
         upload = self._uploads.pop(session, None)
         if upload is not None:
-            upload.close()
+            with suppress(OSError):  # cleared at the next start
+                upload.close()
 
     def _bound(self, ref: str) -> Bound:
         bound = self._index.refs.get(manifests.check_ref(ref))
@@ -370,7 +410,7 @@ class Store:
 
     def _read(self, name: str, offset_bytes: int, size_bytes: int) -> bytes:
         try:
-            return self._disk.read(self.folder / "packs" / name, offset_bytes, size_bytes)
+            return self._disk.read(self._files.packs / name, offset_bytes, size_bytes)
         except OSError:
             return b""  # a file that cannot be read is as good as one that is cut
 
@@ -385,53 +425,18 @@ class Store:
         )
 
     def _collect(self) -> None:
-        if not self._garbage:
+        unknown = any(not bound.intact for bound in self._index.refs.values())
+        if not self._garbage or self._files.broken or unknown:
             return
         pins = [upload.pin for upload in self._uploads.values()] + list(self._readers.values())
-        for name in self._index.unreachable(pins):
+        coming = {upload.pack_name for upload in self._uploads.values()}
+        names = [name for name in self._index.unreachable(pins) if name not in coming]
+        with self._files.writing(0):
+            self._files.discard([(name, self._index.packs[name].size_bytes) for name in names])
+        for name in names:
             self._index.remove(name)
-            self._disk.remove(self.folder / "packs" / name)
         self._garbage = bool(pins)
 
     def _ref_path(self, ref: str) -> Path:
         # A ref may be longer than a file name, and `a` may stand beside `a/b`.
-        return self.folder / "refs" / f"{digest_of(ref.encode()).removeprefix('blake3:')}.json"
-
-    def _write_small(self, target: Path, content: bytes) -> None:
-        path = self.folder / "incoming" / f"{next(self._count)}.part"
-        with self._writing(len(content)):
-            descriptor = self._disk.create(path, len(content))
-            try:
-                self._disk.write(descriptor, content, 0)
-                self._disk.sync(descriptor)
-                self._disk.replace(path, target)
-            finally:
-                self._disk.close(descriptor)
-                self._disk.remove(path)
-            self._disk.sync_folder(target.parent)
-
-    def _check_disk(self) -> None:
-        if self._broken is not None:
-            raise self._broken
-
-    @contextmanager
-    def _writing(self, size_bytes: int) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise self._no_space(size_bytes, error) from error
-            # After a failed sync nobody knows what is on the disk, and asking again lies.
-            self._broken = WorkerError(
-                f"the disk of {self.folder} failed ({error.strerror}): check it and run again"
-            )
-            raise self._broken from error
-
-    def _no_space(self, size_bytes: int, error: OSError) -> NoSpaceError:
-        if error.errno == errno.EROFS:
-            return NoSpaceError(f"{self.folder} is read-only: make it writable and run again")
-        free = self._disk.free_bytes(self.folder)
-        return NoSpaceError(
-            f"{self.folder} cannot take {size_bytes} bytes ({error.strerror}, {free} are free): "
-            "free some space and run again"
-        )
+        return self._files.refs / f"{digest_of(ref.encode()).removeprefix('blake3:')}.json"

@@ -6,6 +6,7 @@ byte reached. Two streams may share an upload but not a blob.
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from blake3 import blake3
 
 from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import pack as packs
-from atoll_worker.exchange.disk import Disk
+from atoll_worker.exchange.disk import Disk, syncing
 from atoll_worker.exchange.index import Pin
 from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError
 
@@ -45,6 +46,7 @@ class Upload:
         self.missing = missing
         self.idle_since = idle_since
         self.head = packs.head(manifest.to_bytes(), missing)
+        self.pack_name = packs.name_of(self.head)
         self.spans = packs.spans_of(len(self.head), missing)
         self.pin = Pin(manifest.digest, tuple(blob.digest for blob in manifest.blobs()))
         self._lock = threading.Lock()
@@ -53,11 +55,6 @@ class Upload:
         self._claimed: set[str] = set()
         self._partial: dict[str, Progress] = {}
         self._file: tuple[Disk, Path, int] | None = None
-
-    @property
-    def pack_name(self) -> str:
-        """File name of the pack once it is whole."""
-        return packs.name_of(self.head)
 
     @property
     def opened(self) -> bool:
@@ -69,18 +66,18 @@ class Upload:
         """Bytes of the pack."""
         return len(self.head) + sum(blob.size_bytes for blob in self.missing)
 
-    def open(self, disk: Disk, path: Path) -> None:
-        """Reserve the space of the pack and write its head.
+    def open(self, disk: Disk, path: Path, descriptor: int) -> None:
+        """Take the file that the pack is written to, and write its head.
 
         Raises:
             OSError: as the disk says; nothing is left behind.
         """
-        descriptor = disk.create(path, self.size_bytes)
         self._file = (disk, path, descriptor)
         try:
             disk.write(descriptor, self.head, 0)
         except OSError:
-            self.close()
+            with suppress(OSError):
+                self.close()
             raise
 
     def outstanding(self) -> tuple[Blob, ...]:
@@ -144,11 +141,13 @@ class Upload:
         """Give the pack its name, durably; nothing is left to close."""
         with self._file_lock:
             disk, path, descriptor = self._opened()
-            disk.sync(descriptor)
+            with syncing():
+                disk.sync(descriptor)
             disk.replace(path, target)
             disk.close(descriptor)
             self._file = None
-        disk.sync_folder(target.parent)
+        with syncing():
+            disk.sync_folder(target.parent)
 
     def close(self) -> None:
         """Throw away a pack that was not kept."""

@@ -7,13 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from atoll_worker.errors import CorruptArtifactError, InUseError, NoSpaceError, WorkerError
+from atoll_worker.errors import (
+    CorruptArtifactError,
+    FinalError,
+    InUseError,
+    NoSpaceError,
+    QuotaError,
+    WorkerError,
+)
 from atoll_worker.exchange.disk import LocalDisk
 from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of
-from atoll_worker.exchange.store import ChangedError, NotBoundError, Range, Store
+from atoll_worker.exchange.spares import SpareSizes
+from atoll_worker.exchange.store import ChangedError, Limits, NotBoundError, Range, Store
 from atoll_worker.exchange.upload import BusyError
 
 BIG = bytes(range(256)) * 10_000  # spans three pieces
+NO_SPARES = Limits(spares=SpareSizes(0))
 
 
 class Clock:
@@ -213,7 +222,7 @@ def test_an_open_upload_keeps_what_it_was_told_is_there(store: Store) -> None:
 
 def test_an_idle_upload_ends_and_frees_its_space(tmp_path: Path) -> None:
     clock = Clock()
-    store = Store(tmp_path, clock=clock)
+    store = Store(tmp_path, clock=clock, limits=NO_SPARES)
     publish(store, "a", BIG)
     session, _ = store.open_upload("b", manifest_of(BIG, b"two").to_bytes())
     store.drop(["a"])
@@ -300,7 +309,7 @@ def test_a_folder_has_one_owner(store: Store) -> None:
         Store(store.folder)
 
 
-@pytest.mark.parametrize("call", ["create", "write", "sync", "replace", "sync_folder"])
+@pytest.mark.parametrize("call", ["create", "write", "replace"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_a_full_disk_leaves_nothing_torn(tmp_path: Path, call: str, code: int) -> None:
     disk = FailingDisk()
@@ -325,16 +334,20 @@ def test_a_full_disk_says_how_many_bytes_are_needed(tmp_path: Path) -> None:
         publish(store, "b", BIG)
 
 
-def test_a_failed_sync_is_final(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["sync", "sync_folder"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_failed_sync_is_final(tmp_path: Path, call: str, code: int) -> None:
     disk = FailingDisk()
     store = Store(tmp_path, disk)
     publish(store, "a", b"one")
-    disk.fails["sync"] = errno.EIO
-    with pytest.raises(WorkerError, match="failed"):
+    disk.fails[call] = code
+    with pytest.raises(WorkerError, match="planted"):
         publish(store, "b", BIG)
     disk.fails.clear()
-    with pytest.raises(WorkerError, match="failed"):
+    with pytest.raises(WorkerError, match="planted"):
         publish(store, "b", BIG)
+    with pytest.raises(WorkerError, match="planted"):
+        store.drop(["a"])
     assert read_back(store, "a") == [b"one"]
 
 
@@ -355,3 +368,82 @@ def test_a_crash_at_any_point_leaves_a_store_that_starts(tmp_path: Path, call: s
     assert publish(again, "b", BIG) == manifest_of(BIG).digest
     assert list((tmp_path / "incoming").iterdir()) == []
     again.close()
+
+
+def test_the_next_round_overwrites_the_last(store: Store) -> None:
+    publish(store, "rounds/1", BIG)
+    (path,) = packs_in(store)
+    file = path.stat().st_ino
+    store.drop(["rounds/1"])
+    other = BIG[::-1][:-5]
+    publish(store, "rounds/2", other)
+    assert [path.stat().st_ino for path in packs_in(store)] == [file]
+    again = reopen(store)
+    assert read_back(again, "rounds/2") == [other]
+    again.close()
+
+
+def test_no_more_than_the_limit_is_kept_to_be_overwritten(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(spares=SpareSizes(len(BIG) * 2)))
+    for name in "abc":
+        publish(store, name, BIG + name.encode())
+    store.drop(["a", "b", "c"])
+    assert len(list((tmp_path / "incoming").iterdir())) == 1
+    store.close()
+
+
+def test_a_job_keeps_no_more_than_its_quota(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(quota_bytes=len(BIG) + 1500))
+    publish(store, "a", BIG)
+    with pytest.raises(QuotaError, match=r"^b needs 25\d{5} bytes, \d{1,4} of the job's quota of"):
+        store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
+    publish(store, "c", BIG, c="its blob is there")
+    store.drop(["a", "c"])
+    publish(store, "b", BIG[1:])
+    kept = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(kept) < len(BIG) + 3000
+    store.close()
+
+
+def test_an_open_upload_counts_against_the_quota(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(quota_bytes=len(BIG) + 1500))
+    store.open_upload("a", manifest_of(BIG).to_bytes())
+    with pytest.raises(QuotaError):
+        store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
+    store.expire(0.0)
+    store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
+    store.close()
+
+
+def test_a_store_of_another_version_is_left_alone(store: Store) -> None:
+    publish(store, "a", b"one")
+    store.close()
+    (store.folder / "VERSION").write_text("atoll store 2\n")
+    (store.folder / "incoming" / "theirs").write_bytes(b"")
+    with pytest.raises(
+        FinalError, match=r"^.* holds 'atoll store 2', .* reads 'atoll store 1': use"
+    ):
+        Store(store.folder)
+    assert (store.folder / "incoming" / "theirs").exists()
+
+
+def test_a_ref_whose_manifest_is_lost_keeps_all_packs(store: Store) -> None:
+    publish(store, "a", b"one")
+    (lost,) = packs_in(store)
+    publish(store, "b", b"one", b"two")
+    store.drop(["b"])
+    lost.write_bytes(b"")
+    again = reopen(store)
+    publish(again, "c", b"three")
+    again.drop(["c"])
+    assert len(packs_in(again)) == 2
+    again.drop(["a"])
+    assert packs_in(again) == [lost]
+    again.close()
+
+
+def test_small_files_are_replaced_whole(store: Store) -> None:
+    assert store.read_file("progress.json") is None
+    for content in (b"long content", b"short"):
+        store.write_file("progress.json", content)
+        assert store.read_file("progress.json") == content

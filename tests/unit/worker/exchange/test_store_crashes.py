@@ -1,0 +1,265 @@
+"""The store on a disk that loses what was not synced, or fails, at every single call."""
+
+import errno
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from crashing_disk import CrashingDisk, PowerCutError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atoll_worker.errors import NoSpaceError, WorkerError
+from atoll_worker.exchange.manifest import Blob, Manifest, TensorEntry, digest_of
+from atoll_worker.exchange.spares import SpareSizes
+from atoll_worker.exchange.store import Limits, NotBoundError, Range, Store
+
+FOLDER = Path("/store")
+CONTENTS = [bytes([65 + i]) * (100 + 7 * i) for i in range(4)]
+"""Each of another size."""
+
+
+@dataclass
+class Promises:
+    """What the store has told the caller."""
+
+    bound: dict[str, Manifest] = field(default_factory=dict)
+    unsure: dict[str, set[str]] = field(default_factory=dict)
+    """Refs that a call was at work on, and the digests that they may have."""
+    small: set[bytes | None] = field(default_factory=lambda: {None})
+
+
+@dataclass(frozen=True)
+class Publish:
+    ref: str
+    parts: tuple[int, ...]
+
+    def __call__(self, store: Store, told: Promises) -> None:
+        manifest = manifest_of(self.ref, *(CONTENTS[i] for i in self.parts))
+        standing = told.bound.get(self.ref)
+        allowed = told.unsure.setdefault(self.ref, set())
+        allowed |= {standing.digest if standing else "", manifest.digest}
+        session, missing = store.open_upload(self.ref, manifest.to_bytes())
+        wanted = {blob.digest for blob in missing}
+        with store.writer(session) as writer:
+            for content in CONTENTS:
+                if digest_of(content) in wanted:
+                    writer.write(digest_of(content), 0, content)
+        bound, new = store.bind(session)
+        if new:
+            told.bound[self.ref] = manifest
+            assert bound.digest == manifest.digest
+        told.unsure.pop(self.ref)
+
+
+@dataclass(frozen=True)
+class Drop:
+    ref: str
+
+    def __call__(self, store: Store, told: Promises) -> None:
+        standing = told.bound.pop(self.ref, None)
+        allowed = told.unsure.setdefault(self.ref, set())
+        allowed |= {"", standing.digest if standing else ""}
+        store.drop([self.ref])
+        told.unsure.pop(self.ref)
+
+
+@dataclass(frozen=True)
+class Keep:
+    content: bytes
+
+    def __call__(self, store: Store, told: Promises) -> None:
+        told.small.add(self.content)
+        store.write_file("progress.json", self.content)
+        told.small = {self.content}
+
+
+@dataclass(frozen=True)
+class Abandon:
+    """An upload that ends before its end."""
+
+    def __call__(self, store: Store, told: Promises) -> None:
+        told.unsure.setdefault("abandoned", {""})
+        store.open_upload("abandoned", manifest_of("x", CONTENTS[0]).to_bytes())
+        store.expire(0.0)
+
+
+Act = Publish | Drop | Keep | Abandon
+SCRIPTS: dict[str, list[Act]] = {
+    "recycle": [
+        Publish("a", (0, 1)),
+        Publish("b", (1, 2)),
+        Drop("a"),
+        Publish("c", (2, 3)),
+        Drop("b"),
+        Publish("a", (0,)),
+        Publish("d", (3,)),
+    ],
+    "rounds": [Publish("a", (0,)), Drop("a"), Publish("a", (1,)), Drop("a"), Publish("a", (2,))],
+    "same content": [Publish("a", (0,)), Publish("b", (0,)), Drop("a"), Keep(b"1"), Keep(b"22")],
+    "abandoned": [Publish("a", (0,)), Drop("a"), Abandon(), Publish("b", (0, 3)), Drop("b")],
+}
+
+
+def manifest_of(name: str, *contents: bytes) -> Manifest:
+    tensors = tuple(
+        TensorEntry(f"t{i}", "uint8", (len(it),), "raw", (Blob(digest_of(it), len(it)),))
+        for i, it in enumerate(contents)
+    )
+    return Manifest(tensors, {"name": name})
+
+
+def open_store(disk: CrashingDisk, spare_bytes: int = 1 << 30) -> Store:
+    return Store(FOLDER, disk, lambda: 0.0, Limits(spares=SpareSizes(spare_bytes, 0)))
+
+
+def play(disk: CrashingDisk, script: list[Act], told: Promises) -> None:
+    store = open_store(disk)
+    for act in script:
+        act(store, told)
+    store.close()
+
+
+def held(store: Store, ref: str) -> str:
+    """The digest of what a ref is bound to, read whole; nothing if it is not bound."""
+    try:
+        bound, content = store.resolve(ref)
+    except NotBoundError:
+        return ""
+    assert digest_of(content) == bound.digest
+    pieces = store.read(ref, bound.digest, [Range(digest) for digest in bound.blobs])
+    assert sum(len(piece) for _, _, piece in pieces) == bound.size_bytes
+    return bound.digest
+
+
+def check(disk: CrashingDisk, told: Promises) -> None:
+    """All that was promised is there, nothing is torn, and no space is lost."""
+    store = open_store(disk)
+    for ref, manifest in told.bound.items():
+        if ref not in told.unsure:
+            assert held(store, ref) == manifest.digest
+    for ref, digests in told.unsure.items():
+        assert held(store, ref) in digests
+    known = {*told.bound, *told.unsure}
+    assert {bound.ref for bound in store.bindings()} <= known
+    assert store.read_file("progress.json") in told.small
+    # What the store believes to hold it does hold: whoever counts on it finds it whole.
+    told.unsure.pop("z", None)
+    Publish("z", (0, 1, 2, 3))(store, Promises())
+    assert held(store, "z") == manifest_of("z", *CONTENTS).digest
+    store.drop([*known, "z"])
+    assert disk.used_bytes(FOLDER / "packs") == 0
+    store.close()
+    open_store(disk, spare_bytes=0).close()
+    assert disk.used_bytes(FOLDER / "incoming") == 0
+
+
+def keepers() -> Iterator[Callable[[], bool]]:
+    """Which unsynced changes survive: none, all, and arbitrary ones."""
+    yield lambda: False
+    yield lambda: True
+    for seed in range(3):
+        chance = random.Random(seed)
+        yield lambda: chance.random() < 0.5  # noqa: B023 - used before the next
+
+
+def calls_of(script: list[Act]) -> int:
+    disk = CrashingDisk()
+    play(disk, script, Promises())
+    return disk.calls
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_no_power_cut_breaks_a_promise(script: list[Act]) -> None:
+    for cut_at in range(1, calls_of(script) + 2):
+        for keep in keepers():
+            disk, told = CrashingDisk(), Promises()
+            disk.cut_at = cut_at
+            with suppress(PowerCutError):
+                play(disk, script, told)
+            check(disk.restarted(keep), told)
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_a_kill_and_then_a_power_cut_break_no_promise(script: list[Act]) -> None:
+    for cut_at in range(1, calls_of(script) + 2):
+        disk, told = CrashingDisk(), Promises()
+        disk.cut_at = cut_at
+        with suppress(PowerCutError):
+            play(disk, script, told)
+        store = open_store(disk.killed())
+        seen = {bound.ref: bound.digest for bound in store.bindings()}
+        after = disk.restarted(lambda: False)
+        again = open_store(after)
+        for ref, digest in seen.items():  # who watched the hub was told of them
+            assert held(again, ref) == digest
+        again.close()
+        check(after, told)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    acts=st.lists(
+        st.builds(
+            Publish,
+            st.sampled_from("abc"),
+            st.lists(st.integers(0, 3), min_size=1, max_size=2, unique=True).map(tuple),
+        )
+        | st.builds(Drop, st.sampled_from("abc"))
+        | st.just(Abandon()),
+        min_size=2,
+        max_size=7,
+    ),
+    cuts=st.lists(st.integers(1, 90), min_size=1, max_size=2),
+    chance=st.randoms(use_true_random=False),
+)
+def test_no_sequence_of_calls_and_cuts_breaks_a_promise(
+    acts: list[Act], cuts: list[int], chance: random.Random
+) -> None:
+    disk, told = CrashingDisk(), Promises()
+    for cut_at in cuts:
+        disk.cut_at = cut_at
+        with suppress(PowerCutError):
+            play(disk, acts, told)
+        disk = disk.restarted(lambda: chance.random() < 0.5)
+    check(disk, told)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_a_failing_call_is_told_in_a_line_and_tears_nothing(script: list[Act], code: int) -> None:
+    for fail_at in range(1, calls_of(script) + 1):
+        disk, told = CrashingDisk(), Promises()
+        disk.fail_at, disk.fail_code = fail_at, code
+        error = run_into_failure(disk, script, told)
+        if error is not None:
+            assert "\n" not in str(error)
+            assert isinstance(error, NoSpaceError) == (code != errno.EIO)
+        check(disk.restarted(lambda: False), told)
+
+
+def run_into_failure(disk: CrashingDisk, script: list[Act], told: Promises) -> WorkerError | None:
+    """Play until the disk fails, and see that a failed sync, and no other full disk, is final."""
+    try:
+        store = open_store(disk)
+    except WorkerError as error:
+        open_store(disk).close()
+        return error
+    for index, act in enumerate(script):
+        try:
+            act(store, told)
+        except WorkerError as error:
+            final = disk.failed_call.startswith("sync") or disk.fail_code == errno.EIO
+            if final:
+                with pytest.raises(WorkerError):
+                    Publish("y", (0,))(store, Promises())
+            else:
+                for later in script[index:]:
+                    later(store, told)
+            store.close()
+            return error
+    store.close()
+    return None

@@ -1,0 +1,191 @@
+"""The folder of a store: who holds it, its version, durable small files, and what a disk says.
+
+    FOLDER/LOCK                 held by the one process that uses the folder
+    FOLDER/VERSION              of the format; a store of another version is left alone
+    FOLDER/packs/<digest>.pack  see `pack`; written to `incoming`, synced, renamed
+    FOLDER/refs/<digest of the name>.json   {"ref", "digest"}; written after its pack, the same way
+    FOLDER/incoming/            what is being written or waits to be overwritten; cleared at the start
+
+A file in `incoming` is never read again, so a pack is moved there, and `packs` synced, before it is
+overwritten: no crash leaves the name of a pack on other bytes.
+"""
+
+import errno
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
+from atoll_worker.exchange.disk import Disk, SyncError, syncing
+from atoll_worker.exchange.lock import FolderLock
+from atoll_worker.exchange.spares import Spare, Spares, SpareSizes
+
+VERSION: Final = b"atoll store 1\n"
+_VERSION_BYTES: Final = 64
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class Folder:
+    """A folder that this process holds, until `release`.
+
+    Raises:
+        InUseError: another process uses the folder.
+        NoSpaceError: the folder cannot be written.
+        FinalError: the folder holds a store of another version.
+    """
+
+    def __init__(self, path: Path, disk: Disk, spares: SpareSizes) -> None:
+        self.path = path
+        self.packs = path / "packs"
+        self.refs = path / "refs"
+        self.incoming = path / "incoming"
+        self.spares = Spares(disk, spares)
+        self._disk = disk
+        self._count = itertools.count()
+        self._broken: WorkerError | None = None
+        with self.writing(0):
+            disk.make_folder(path)
+            self._lock = FolderLock(path, disk)
+        try:
+            with self.writing(0):
+                self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @property
+    def broken(self) -> bool:
+        """Whether the disk failed in a way that leaves its content unknown."""
+        return self._broken is not None
+
+    def release(self) -> None:
+        """Let another process have the folder; again is no harm."""
+        self._lock.release()
+
+    def check(self) -> None:
+        """Raise what broke the disk, if something did."""
+        if self._broken is not None:
+            raise self._broken
+
+    @contextmanager
+    def writing(self, size_bytes: int) -> Iterator[None]:
+        """Say what the disk says in a sentence.
+
+        Raises:
+            NoSpaceError: it is full or read-only.
+            WorkerError: it failed, or a sync did: nothing is written any more.
+        """
+        self.check()
+        try:
+            yield
+        except OSError as error:
+            told = self._told(size_bytes, error)
+            full = error.errno in _NO_SPACE | _READ_ONLY
+            if isinstance(error, SyncError) or not full:
+                self._broken = told
+            raise told from error
+
+    def open_part(self, size_bytes: int) -> tuple[Path, int]:
+        """A file in `incoming` of this size, and its descriptor; an old pack's if there is one.
+
+        Raises:
+            OSError: as the disk says, once nothing is kept in reserve; nothing is left behind.
+        """
+        spare = self.spares.take(size_bytes)
+        if spare is not None:
+            try:
+                return spare, self._disk.reuse(spare, size_bytes)
+            except OSError:
+                self._disk.remove(spare)
+        path = self._part()
+        try:
+            return path, self._disk.create(path, size_bytes)
+        except OSError as error:
+            if error.errno not in _NO_SPACE or not self.spares.size_bytes:
+                raise
+        self.spares.shrink(0)
+        return path, self._disk.create(path, size_bytes)
+
+    def discard(self, packs: Sequence[tuple[str, int]]) -> None:
+        """Take packs, (name, bytes) each, away, for good; their space is kept or given back.
+
+        Raises:
+            OSError: as the disk says.
+        """
+        moved = []
+        for name, size_bytes in packs:
+            if self.spares.wants(size_bytes):
+                part = self._part()
+                self._disk.replace(self.packs / name, part)
+                moved.append(Spare(part, size_bytes))
+            else:
+                self._disk.remove(self.packs / name)
+        if moved:
+            with syncing():
+                self._disk.sync_folder(self.packs)
+        for spare in moved:
+            self.spares.put(spare)
+
+    def write(self, target: Path, content: bytes) -> None:
+        """Replace a small file in one step, durably.
+
+        Raises:
+            OSError: as the disk says; the old file stands, unless it is a `SyncError`.
+        """
+        path = self._part()
+        descriptor = self._disk.create(path, len(content))
+        try:
+            self._disk.write(descriptor, content, 0)
+            with syncing():
+                self._disk.sync(descriptor)
+            self._disk.replace(path, target)
+        except OSError:
+            with suppress(OSError):
+                self._disk.remove(path)
+            raise
+        finally:
+            self._disk.close(descriptor)
+        with syncing():
+            self._disk.sync_folder(target.parent)
+
+    def _prepare(self) -> None:
+        fresh = "VERSION" not in self._disk.names(self.path)
+        if not fresh:
+            found = self._disk.read(self.path / "VERSION", 0, _VERSION_BYTES)
+            if found != VERSION:
+                raise FinalError(
+                    f"{self.path} holds {found.decode(errors='replace').strip()!r}, this version "
+                    f"reads {VERSION.decode().strip()!r}: use the version that wrote it, or "
+                    "another folder"
+                )
+        for folder in (self.packs, self.refs, self.incoming):
+            self._disk.make_folder(folder)
+        for name in self._disk.names(self.incoming):
+            self._disk.remove(self.incoming / name)
+        if fresh:
+            self.write(self.path / "VERSION", VERSION)
+        # Whoever was killed here may have left names that the disk does not hold yet.
+        with syncing():
+            self._disk.sync_folder(self.packs)
+            self._disk.sync_folder(self.refs)
+
+    def _part(self) -> Path:
+        return self.incoming / f"{next(self._count)}.part"
+
+    def _told(self, size_bytes: int, error: OSError) -> WorkerError:
+        if error.errno in _READ_ONLY:
+            return NoSpaceError(f"{self.path} is read-only: make it writable and run again")
+        if error.errno not in _NO_SPACE:
+            return WorkerError(
+                f"the disk of {self.path} failed ({error.strerror}): check it and run again"
+            )
+        free = "an unknown number"
+        with suppress(OSError):
+            free = str(self._disk.free_bytes(self.path))
+        return NoSpaceError(
+            f"{self.path} cannot take {size_bytes} bytes ({error.strerror}, {free} are free): "
+            "free some space and run again"
+        )
