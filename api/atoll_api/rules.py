@@ -4,6 +4,7 @@ A rule that the API server can check as well is CEL on the type it speaks of (`c
 what stands here needs fields that lie apart.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from atoll_api.base import closest
 from atoll_api.spec.job import TrainingJobSpec
 
 BUILTIN_DATASETS = ("digits",)
-"""Datasets that come with Atoll; a house test holds it against the worker's registry."""
+"""Datasets that come with Atoll; `atoll_worker.data.load` reads each."""
 
 SMALL_BATCH = 32
 """Experts train poorly below it (McAllister et al., section 4.3: 16 experts)."""
@@ -108,11 +109,14 @@ def _top_k(spec: TrainingJobSpec) -> Iterator[Finding]:
 
 def _transformer_heads(spec: TrainingJobSpec) -> Iterator[Finding]:
     dit = spec.task.diffusion.architecture.dit if spec.task.diffusion else None
-    if dit is not None and dit.width % (4 * dit.heads):
+    if dit is None:
+        return
+    unit = math.lcm(4, dit.heads)  # 4: sine and cosine of two coordinates
+    if dit.width % unit:
         yield Finding(
             "task.diffusion.architecture.dit.width",
-            f"{dit.width} is not a multiple of 4 x {dit.heads} heads",
-            f"say {max(1, dit.width // (4 * dit.heads)) * 4 * dit.heads}",
+            f"{dit.width} is not a multiple of 4 and of {dit.heads} heads",
+            f"say {max(1, dit.width // unit) * unit}",
         )
 
 

@@ -11,6 +11,7 @@ from atoll_api.exit_codes import ExitCode
 from atoll_api.problems import InvalidJobError
 from atoll_cli.commands import crd, pull, report, run, sample, status, validate
 from atoll_cli.errors import CliError
+from atoll_operator.errors import OperatorError
 
 EPILOG = """\b
 Exit codes: 0 complete; 1 failed; 2 wrong command line; 64 the job has problems;
@@ -19,11 +20,12 @@ Exit codes: 0 complete; 1 failed; 2 wrong command line; 64 the job has problems;
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.option("--debug", is_flag=True, help="Show tracebacks, of workers in their logs.")
 @click.version_option(package_name="atoll", prog_name="atoll")
-def atoll(debug: bool) -> None:  # noqa: FBT001 - click passes options by name
+@click.pass_context
+def atoll(context: click.Context, *, debug: bool) -> None:
     """Train on scattered computers: islands alone, one system at the end."""
-    del debug  # read from the context by `main`
+    context.obj = debug
 
 
 for command in (run, validate, status, report, pull, sample, crd):
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def exit_code_of(arguments: list[str]) -> int:
     """Run one command line; every error becomes one line on stderr and a fixed code."""
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    if debug:  # wherever on the line it stands
+        arguments = ["--debug", *(word for word in arguments if word != "--debug")]
     try:
         result = atoll.main(arguments, prog_name="atoll", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
@@ -60,7 +63,7 @@ def _explain(error: Exception) -> ExitCode:
             _tell(*(str(problem) for problem in error.problems))
             _tell(f"{count} problem{'s' if count > 1 else ''}; nothing was started")
             return ExitCode.INVALID
-        case CliError():
+        case CliError() | OperatorError():
             _tell(str(error))
             return error.exit_code
         case click.ClickException():
@@ -70,6 +73,9 @@ def _explain(error: Exception) -> ExitCode:
             where = error.filename or "the disk"
             _tell(f"{where}: {error.strerror}: free some space, then run again")
             return ExitCode.NO_SPACE
+        case _ if isinstance(code := getattr(error, "exit_code", None), ExitCode):
+            _tell(" ".join(str(error).split()))  # a worker's error, without importing torch to ask
+            return code
         case _:
             _tell(f"{type(error).__name__}: {error} (run with --debug for the traceback)")
             return ExitCode.FAILED

@@ -163,22 +163,24 @@ class Lines(View):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said: dict[str, tuple[str, int, int]] = {}
+        self._clocks = Clocks()
 
     def show(self, status: TrainingJobStatus) -> None:
         """Print what is new."""
         for step in steps_of(status):
+            eta = self._clocks.eta(step, time.monotonic())
             quarter = 4 * step.step // step.steps if step.steps else 0
             news = (step.state, step.restarts, quarter)
             if step.state != "Waiting" and self._said.get(step.name) != news:
                 self._said[step.name] = news
-                self.say(line(step))
+                self.say(line(step, eta))
 
     def say(self, line: str) -> None:
         """Print one line."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def line(step: StepStatus) -> str:
+def line(step: StepStatus, eta: float | None = None) -> str:
     """One step as one line."""
     parts = [f"{step.name:<10}", f"{step.state:<9}"]
     if step.steps:
@@ -187,6 +189,8 @@ def line(step: StepStatus) -> str:
         parts.append(f"loss {step.loss:.4f}")
     if step.samples_per_second and step.state == "Running":
         parts.append(f"{step.samples_per_second:,.0f} samples/s")
+    if eta is not None:
+        parts.append(f"{duration(eta)} left")
     if step.restarts:
         parts.append(f"restarts {step.restarts}")
     if step.message:

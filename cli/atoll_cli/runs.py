@@ -52,11 +52,17 @@ def read_report(folder: Path) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         state = read_status(folder).state
-        hint = "its logs say why" if state == "Failed" else "run it to its end first"
+        hint = _WITHOUT_REPORT.get(state, "run it to its end first")
         raise CliError(f"{folder}: no report: the run is {state}; {hint}") from None
     except ValueError as error:
         raise CliError(f"{path}: damaged: {error}; run the job again", ExitCode.FINAL) from None
     return report
+
+
+_WITHOUT_REPORT = {
+    "Failed": "its logs say why",
+    "Complete": "run the job again: only the report is made anew",
+}
 
 
 def _require(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -145,3 +146,28 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert result.returncode in (ExitCode.FAILED, ExitCode.NO_SPACE)
     assert "Traceback" not in result.stderr
     assert result.stderr.strip()
+
+
+def test_a_report_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    job = write_job(tmp_path)
+    assert atoll("run", job, "--out", folder).returncode == ExitCode.OK
+    before = digests(folder)
+    report = (folder / "report.json").read_text()
+    (folder / "report.json").unlink()
+    missing = atoll("report", folder)
+    assert missing.returncode == ExitCode.FAILED
+    assert "run the job again: only the report is made anew" in missing.stderr
+    assert atoll("run", job, "--out", folder).returncode == ExitCode.OK
+    assert json.loads((folder / "report.json").read_text()) == json.loads(report)
+    assert digests(folder) == before
+
+
+def test_the_example_of_a_users_own_task_runs(tmp_path: Path) -> None:
+    example = Path(__file__).resolve().parents[2] / "examples/custom_task/job.yaml"
+    job = tmp_path / "job.yaml"
+    job.write_text(example.read_text().replace("steps: 1000", "steps: 60"))
+    shutil.copy(example.with_name("digit_classifier.py"), tmp_path)
+    result = atoll("run", job, "--out", tmp_path / "out")
+    assert result.returncode == ExitCode.OK, result.stderr
+    assert "holdout loss" in result.stdout

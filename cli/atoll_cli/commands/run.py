@@ -36,9 +36,16 @@ from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stoppe
     help="Port of the hub on loopback; 0 takes a free one.",
     show_default=True,
 )
+@click.pass_context
 @click.option("--plain", is_flag=True, help="Lines instead of bars; the default off a terminal.")
 def command(
-    file: Path, *, out: Path | None, parallel: int | None, hub_port: int, plain: bool
+    context: click.Context,
+    file: Path,
+    *,
+    out: Path | None,
+    parallel: int | None,
+    hub_port: int,
+    plain: bool,
 ) -> int:
     """Run the TrainingJob in FILE on this machine.
 
@@ -49,7 +56,12 @@ def command(
     folder = out or Path("runs") / job.metadata.name
     for warning in warnings(job):
         print(f"warning: {warning}", file=sys.stderr)
-    options = LocalOptions(base_folder=file.resolve().parent, parallel=parallel, hub_port=hub_port)
+    options = LocalOptions(
+        base_folder=file.resolve().parent,
+        parallel=parallel,
+        hub_port=hub_port,
+        debug=bool(context.obj),
+    )
     console = Console(stderr=False)
     view = live.Lines(console) if plain or not console.is_terminal else live.Bars(console)
     console.print(f"[bold]{job.metadata.name}[/]: {job.spec.islands.count} islands, in {folder}")

@@ -28,7 +28,7 @@ from atoll_operator.plan.model import (
 )
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.policies.quorum import quorum
-from atoll_operator.plan.step_status import step_status, worst_first
+from atoll_operator.plan.step_status import hub_status, step_status, worst_first
 
 SHOWN_ISLANDS = 100
 SHOWN_ARTIFACTS = 64
@@ -53,6 +53,10 @@ def status(
     ended = isinstance(plan.outcome, Complete | Failed)
     said = {
         "state": _state(seen, observed, plan.outcome),
+        "steps": (
+            *(step for step in measured.steps if step.name != names.HUB),
+            *hub_status(observed.hub),
+        ),
         "conditions": conditions.transition(before.conditions, claims, rfc3339(now)),
         "evaluation": EvaluationStatus(metrics=observed.metrics or before.evaluation.metrics),
         "hub": observed.hub.address if isinstance(plan.outcome, Ongoing) else None,

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from atoll_api import names
 from atoll_api.status import StepState, StepStatus
 from atoll_operator.plan.effort import fraction
 from atoll_operator.plan.level import Fate, Level, exit_words
-from atoll_operator.plan.model import Child, ChildState, Observed, Step, StepProgress
+from atoll_operator.plan.model import Child, ChildState, Hub, Observed, Step, StepProgress
 
 
 def step_status(step: Step, seen: Level, observed: Observed) -> StepStatus:
@@ -22,6 +23,24 @@ def step_status(step: Step, seen: Level, observed: Observed) -> StepStatus:
         loss=report.loss if report else None,
         samples_per_second=report.samples_per_second if report else None,
         message=_message(step, seen, child, report),
+    )
+
+
+def hub_status(hub: Hub) -> tuple[StepStatus, ...]:
+    """The hub as a step, once it is in trouble; nobody needs to look at a hub that serves."""
+    child = hub.child
+    if child is None or (child.restarts == 0 and child.state is not ChildState.FAILED):
+        return ()
+    failed = child.state is ChildState.FAILED
+    state: StepState = "Failed" if failed else "Running" if hub.address else "Pending"
+    return (
+        StepStatus(
+            name=names.HUB,
+            state=state,
+            restarts=child.restarts,
+            exit_code=child.exit_code if failed else None,
+            message=child.message,
+        ),
     )
 
 

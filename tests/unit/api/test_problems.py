@@ -83,7 +83,7 @@ def test_all_problems_come_at_once() -> None:
         (
             "task.diffusion.architecture",
             {"type": "DiT", "dit": {"width": 50, "heads": 4}},
-            "50 is not a multiple of 4 x 4 heads (say 48)",
+            "50 is not a multiple of 4 and of 4 heads (say 48)",
         ),
     ],
 )
@@ -132,3 +132,8 @@ def test_nonsense_is_a_problem_never_a_crash(field: str, nonsense: object) -> No
     except InvalidJobError as error:
         assert error.problems
         assert all("\n" not in problem.path for problem in error.problems)
+
+
+def test_a_transformer_of_many_narrow_heads_is_accepted() -> None:
+    dit = {"type": "DiT", "dit": {"width": 48, "heads": 8}}
+    assert make_job(**{"task.diffusion": {"architecture": dit}})

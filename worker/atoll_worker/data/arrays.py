@@ -13,6 +13,8 @@ from torch import Tensor
 from atoll_worker.data.dataset import Samples
 from atoll_worker.errors import BadDataError
 
+_MOST_CLASSES = 1000
+"""Accepted of small data too; beyond, labels that outnumber the samples are no classes."""
 ARRAY_SUFFIXES = (".npz", ".safetensors")
 
 
@@ -31,6 +33,11 @@ def read_arrays(path: Path) -> Samples:
     x_ND, normalisation = _values(path, arrays["x"])
     label_N = _labels(path, arrays["y"], len(x_ND)) if "y" in arrays else None
     num_classes = 0 if label_N is None else int(label_N.max()) + 1
+    if num_classes > max(len(x_ND), _MOST_CLASSES):
+        raise BadDataError(
+            f"{path} has a label {num_classes - 1} in `y`, more than it has samples: number the "
+            "classes from 0, or leave `y` out"
+        )
     return Samples(x_ND, label_N, tuple(str(c) for c in range(num_classes)), normalisation)
 
 

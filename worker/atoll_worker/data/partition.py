@@ -61,6 +61,11 @@ def check_sizes(assignment: Assignment, batch_size: int) -> None:
                 "lower islands.count or training.batchSizePerIsland, or set "
                 "partition.featureClusters.balanced: true"
             )
+    held_out = sum(assignment.holdout_sizes)
+    if held_out < 2:
+        raise BadDataError(
+            f"{held_out} holdout samples have no spread to compare samples with: raise data.holdout"
+        )
     for island, size in enumerate(assignment.holdout_sizes):
         if size == 0:
             raise BadDataError(

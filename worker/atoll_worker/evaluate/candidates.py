@@ -7,13 +7,13 @@ from torch import nn
 
 from atoll_api.work_order import EvaluateOrder
 from atoll_worker.ensemble import combine
-from atoll_worker.evaluate.flops import forward_flops
 from atoll_worker.evaluate.holdout import EnsembleAnswer, answer_of_model
 from atoll_worker.evaluate.loading import Job
 from atoll_worker.evaluate.rules import names_to_score, rule_named, settings_of
 from atoll_worker.evaluate.sampling import Sampler, draw_of_ensemble, draw_of_model
 from atoll_worker.evaluate.scoring import Candidate
 from atoll_worker.tasks.diffusion import DiffusionTask
+from atoll_worker.train.flops import forward_flops
 
 BASELINE = "Baseline"
 

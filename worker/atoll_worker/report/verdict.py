@@ -35,11 +35,16 @@ def _by_samples(chosen: SystemScores, baseline: SystemScores, notes: list[str]) 
         f"({100 * (ours.mean / max(theirs.mean, 1e-12) - 1):+.0f} %)"
     )
     notes += _sample_notes(chosen, baseline, gap)
-    if abs(gap) < CLEAR_GAP_SD * noise:
+    alone = len(ours.values) < 2
+    if alone or abs(gap) < CLEAR_GAP_SD * noise:
+        why = (
+            "with one sampling seed nobody can tell: set evaluation.seeds"
+            if alone
+            else f"within {CLEAR_GAP_SD:.0f} standard deviations of sampling"
+        )
         sentence = (
             f"The ensemble ({chosen.name}) and one model of an expert's size trained with the same "
-            f"FLOPs are not clearly different: {told}, within {CLEAR_GAP_SD:.0f} standard "
-            "deviations of sampling."
+            f"FLOPs are not clearly different: {told}, {why}."
         )
         return Verdict(outcome="Tie", sentence=sentence, notes=tuple(notes))
     verb = "beats" if gap > 0 else "does not beat"
@@ -96,8 +101,8 @@ def _island_notes(islands: Sequence[TrainedModel]) -> list[str]:
         )
     if lost:
         notes.append(
-            f"Island {', '.join(lost)} was lost: the ensemble is the exact model of the data "
-            "without its part."
+            f"Island {', '.join(lost)} was lost: the others are weighed as if "
+            "its part of the data did not exist."
         )
     return notes
 

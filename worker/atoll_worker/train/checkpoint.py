@@ -10,7 +10,7 @@ from torch import Tensor
 
 from atoll_api import names
 from atoll_api.names import Ref, StepName
-from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError, WorkerError
+from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError
 from atoll_worker.ports import Artifact, Artifacts
 from atoll_worker.train.fit import require_fit
 from atoll_worker.train.loop import TrainingState
@@ -178,6 +178,6 @@ class CheckpointWriter:
         try:
             self._artifacts.publish(names.checkpoint_ref(self._step_name, step), checkpoint)
             self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
-        except WorkerError as error:
+        except Exception as error:  # noqa: BLE001 - a thread that dies would hang `finish`
             return f"checkpoint of step {step} not saved: {error}"
         return ""

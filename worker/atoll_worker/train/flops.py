@@ -1,8 +1,13 @@
-"""What a training step costs, counted from the operations that run."""
+"""What a step costs, counted from the operations that run.
+
+Matrix products, convolutions and attention, by the formulas of `torch.utils.flop_counter`; one
+multiply-add is 2. Element-wise operations are left out.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -10,15 +15,18 @@ from torch.utils.flop_counter import flop_registry
 
 
 def training_flops(loss: Callable[[], Tensor]) -> int:
-    """FLOPs of one forward and backward pass of `loss`.
-
-    Counts matrix products, convolutions and attention by the formulas of
-    `torch.utils.flop_counter`; one multiply-add is 2. Element-wise operations are left out.
-    Leaves gradients behind.
-    """
+    """FLOPs of one forward and backward pass of `loss`; leaves gradients behind."""
     counter = _Counter()
     with counter:
         loss().backward()  # type: ignore[no-untyped-call]
+    return counter.flops
+
+
+def forward_flops(forward: Callable[[], Tensor]) -> int:
+    """FLOPs of one forward pass."""
+    counter = _Counter()
+    with counter, torch.no_grad():
+        forward()
     return counter.flops
 
 

@@ -9,7 +9,15 @@ from builders import job
 from worlds import RUNNING, START, STARTING, experts, failed, observed
 
 from atoll_api.status import Metric, TrainingJobStatus
-from atoll_operator.plan.model import Complete, Failed, Observed, StepProgress
+from atoll_operator.plan.model import (
+    Child,
+    ChildState,
+    Complete,
+    Failed,
+    Hub,
+    Observed,
+    StepProgress,
+)
 from atoll_operator.plan.plan import plan
 from atoll_operator.plan.status import ended_in, resumed, status
 
@@ -108,3 +116,13 @@ def test_waiting_says_for_what() -> None:
 
     assert told["evaluate"].message == "waits for router, baseline, the islands"
     assert told["router"].message == ""
+
+
+def test_a_hub_in_trouble_is_shown_and_a_healthy_one_is_not() -> None:
+    lost = replace(DEGRADED, hub=Hub(Child(ChildState.FAILED, 10, 65, "the store is damaged")))
+
+    assert all(step.name != "hub" for step in say(DEGRADED).steps)
+    told = say(lost).steps[-1]
+    assert (told.name, told.state, told.exit_code) == ("hub", "Failed", 65)
+    assert (told.restarts, told.message) == (10, "the store is damaged")
+    assert all(step.name != "hub" for step in say(DEGRADED, say(lost)).steps)

@@ -8,12 +8,12 @@ from atoll_api.spec.strategy import Combine, Threshold, TopK
 from atoll_api.spec.task import DiffusionTask as DiffusionSettings
 from atoll_worker.ensemble import combine
 from atoll_worker.ensemble.router import RouterNet
-from atoll_worker.evaluate.flops import forward_flops
 from atoll_worker.evaluate.rules import names_to_score, rule_named, settings_of
 from atoll_worker.evaluate.scoring import spread
 from atoll_worker.evaluate.systems import Asked, Ensemble, System, prior_table
 from atoll_worker.tasks.base import Inputs, SampleSpec
 from atoll_worker.tasks.diffusion import DiffusionTask
+from atoll_worker.train.flops import forward_flops
 
 
 class Constant(nn.Module):

@@ -88,7 +88,6 @@ class DiffusionTask:
             "prediction": "velocity",
             "time": "0 data, 1 noise",
             "conditioning": self.settings.conditioning,
-            "normalisation": "[-1, 1]",
         }
 
 
