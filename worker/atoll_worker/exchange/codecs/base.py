@@ -83,6 +83,8 @@ def widened(content: Tensor, narrow: torch.dtype, dtype: torch.dtype) -> Tensor:
         DamagedError: one is not finite.
     """
     elements = content.view(narrow).to(dtype)
-    if not bool(elements.isfinite().all()):
-        raise DamagedError("an element is not finite")
+    try:
+        require_within(elements, torch.finfo(narrow).max)
+    except OutsideDomainError as error:
+        raise DamagedError(str(error)) from error
     return elements

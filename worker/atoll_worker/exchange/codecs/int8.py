@@ -28,6 +28,7 @@ BOUND = ErrorBound(relative=(1 + 2**-14) / 254, absolute=2**-119, of="RowMaximum
 
 _MOST = 127
 _DROPPED_BITS = 2**7 - 1
+_BLOCK_ELEMENTS = 2**16
 
 
 def encode(tensor: Tensor) -> Tensor:
@@ -43,9 +44,11 @@ def encode(tensor: Tensor) -> Tensor:
     greatest_R = torch.maximum(-low_R, high_R)
     require_within(greatest_R, GREATEST)
     scale_R = _scales(greatest_R)
-    divisor_R1 = torch.where(scale_R > 0, scale_R, torch.inf).to(x_RC.dtype).unsqueeze(1)
-    multiple_RC = (x_RC / divisor_R1).round_().clamp_(-_MOST, _MOST).to(torch.int8)
-    return torch.cat([scale_R.view(torch.uint8), multiple_RC.reshape(-1).view(torch.uint8)])
+    head = scale_R.nbytes
+    content = torch.empty(head + x_RC.numel(), dtype=torch.uint8)
+    content[:head] = scale_R.view(torch.uint8)
+    _fill(content[head:].view(torch.int8).reshape(x_RC.shape), x_RC, scale_R)
+    return content
 
 
 def decode(content: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
@@ -63,6 +66,18 @@ def decode(content: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tenso
         raise DamagedError("a scale is negative, too great or not finite")
     multiple_RC = content[head:].view(torch.int8).reshape(rows, -1)
     return multiple_RC.to(dtype).mul_(scale_R.to(dtype).unsqueeze(1)).reshape(shape)
+
+
+def _fill(multiple_RC: Tensor, x_RC: Tensor, scale_R: Tensor) -> None:
+    """The nearest multiples; none exceeds 127, because no scale rounds its row's maximum away.
+
+    Few rows at a time: quotients that stay in the cache cost half of the whole matrix's.
+    """
+    divisor_R1 = torch.where(scale_R > 0, scale_R, torch.inf).to(x_RC.dtype).unsqueeze(1)
+    rows = max(1, _BLOCK_ELEMENTS // x_RC.shape[1])
+    for start in range(0, len(x_RC), rows):
+        block = slice(start, start + rows)
+        multiple_RC[block] = (x_RC[block] / divisor_R1[block]).round_()
 
 
 def _scales(greatest_R: Tensor) -> Tensor:
