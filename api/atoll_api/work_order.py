@@ -47,6 +47,10 @@ class IdentityFiles(FrozenModel):
     """The certificate of the authority that all processes of the job trust."""
 
 
+NOBODY: Final = IdentityFiles(certificate="", key="", authority="")
+"""For a role that runs within another process and dials nobody; no hub would listen to it."""
+
+
 class Order(FrozenModel):
     """What every work order says."""
 
@@ -54,6 +58,9 @@ class Order(FrozenModel):
     job: JobIdentity
     step: str
     """Name of the step, as in `names`; also the name under which progress is reported."""
+    identity: IdentityFiles
+    role: str
+    """What the process is; each kind of order fixes its own."""
 
 
 class HubOrder(Order):
@@ -185,6 +192,12 @@ def parse(text: str | bytes) -> WorkOrder:
 def dump(order: WorkOrder) -> str:
     """Write a work order as JSON, byte for byte the same for equal orders."""
     return json.dumps(order.to_document(), indent=2, sort_keys=True) + "\n"
+
+
+def process_of(order: Order) -> names.Process:
+    """Who the process of this order is, and whose certificate it has to show."""
+    index = order.island if isinstance(order, IslandOrder) else 0
+    return names.Process(order.job.uid, order.role, index)
 
 
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:

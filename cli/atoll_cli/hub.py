@@ -1,6 +1,5 @@
 """The hub of a run: the one that is running, or one started for a moment over the same store."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -8,19 +7,27 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from atoll_api import names, work_order
+from atoll_api.names import Process
 from atoll_api.work_order import HubOrder
 from atoll_cli import runs
 from atoll_cli.errors import CliError, ExitCode
-from atoll_operator import progress
-from atoll_operator.errors import HubUnavailableError
+from atoll_operator.identity import files_of
+from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.papers import Papers
 from atoll_operator.local.run import identity
+from atoll_worker.errors import IdentityError, UnavailableError
 from atoll_worker.exchange.client import ExchangeClient
+from atoll_worker.exchange.connection import Patience
+from atoll_worker.exchange.identity import Credentials, load
 
 START_SECONDS = 60.0
+ANSWER_SECONDS = 2.0
+"""A hub that is there answers within it; for one that is not, nobody waits longer."""
 
 
 @contextmanager
@@ -30,32 +37,38 @@ def artifacts_of(folder: Path) -> Iterator[ExchangeClient]:
     Raises:
         CliError: the folder is no run's, or its store cannot be opened.
     """
-    job = runs.read_job(folder)
+    job = identity(runs.read_job(folder))
     address = runs.read_status(folder).hub
-    if address and asyncio.run(_answers(address)):
-        with ExchangeClient(address, step="cli") as client:
+    place = RunFolder.at(folder)
+    running = _running(address, Process(job.uid, names.CLI), place) if address else None
+    if address and running:
+        with ExchangeClient(address, running) as client:
             yield client
         return
     with tempfile.TemporaryDirectory() as scratch:
+        papers = Papers.issue(job, (), Path(scratch) / "identity")
         order = HubOrder(
-            job=identity(job),
+            job=job,
             step=names.HUB,
-            store=str(folder.resolve() / "hub"),
+            identity=papers.files(names.HUB),
+            store=str(place.store),
             ready_file=str(Path(scratch) / "ready.json"),
         )
-        with (
-            _started(order, Path(scratch)) as address,
-            ExchangeClient(address, step="cli") as client,
-        ):
+        own = load(papers.files(names.CLI), Process(job.uid, names.CLI), datetime.now(UTC))
+        with _started(order, Path(scratch)) as started, ExchangeClient(started, own) as client:
             yield client
 
 
-async def _answers(address: str) -> bool:
+def _running(address: str, process: Process, place: RunFolder) -> Credentials | None:
+    """What to prove oneself with to the hub of this very run; None if it is not there."""
+    patience = Patience(ANSWER_SECONDS, ANSWER_SECONDS)
     try:
-        await progress.snapshot(address)
-    except HubUnavailableError:
-        return False
-    return True
+        own = load(files_of(process, place.identity), process, datetime.now(UTC))
+        with ExchangeClient(address, own, patience) as client:
+            client.snapshot()
+    except (UnavailableError, IdentityError):
+        return None
+    return own
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from atoll.exchange.v1 import exchange_pb2 as exchange_pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
-from atoll_api.names import Ref, StepName
+from atoll_api import names
+from atoll_api.names import Process, Ref, StepName
 from atoll_operator.errors import HubUnavailableError
+from atoll_operator.identity import Identity
 from atoll_operator.plan.model import Binding, StepProgress
 
 TIMEOUT_SECONDS: Final = 2.0
@@ -26,14 +28,14 @@ _OPTIONS: Final = (
 
 
 async def snapshot(
-    address: str,
+    address: str, identity: Identity
 ) -> tuple[Mapping[StepName, StepProgress], Mapping[Ref, Binding]]:
     """The last report of each step, and what is bound, at the hub of HOST:PORT.
 
     Raises:
-        HubUnavailableError: no answer within `TIMEOUT_SECONDS`.
+        HubUnavailableError: no answer within `TIMEOUT_SECONDS`, or not to this identity.
     """
-    async with _channel(address) as channel:
+    async with _channel(address, identity) as channel:
         stub = progress_grpc.ProgressServiceStub(channel)
         try:
             answer = await stub.GetSnapshot(pb.GetSnapshotRequest(), timeout=TIMEOUT_SECONDS)
@@ -43,13 +45,13 @@ async def snapshot(
     return steps, {Ref(it.ref): _binding(it) for it in answer.bindings}
 
 
-async def drop(address: str, refs: Sequence[Ref]) -> None:
+async def drop(address: str, identity: Identity, refs: Sequence[Ref]) -> None:
     """Unbind refs; those that are not bound are passed over.
 
     Raises:
-        HubUnavailableError: no answer within `TIMEOUT_SECONDS`.
+        HubUnavailableError: no answer within `TIMEOUT_SECONDS`, or not to this identity.
     """
-    async with _channel(address) as channel:
+    async with _channel(address, identity) as channel:
         stub = exchange_grpc.ExchangeServiceStub(channel)
         try:
             await stub.Drop(exchange_pb.DropRequest(refs=refs), timeout=TIMEOUT_SECONDS)
@@ -57,9 +59,12 @@ async def drop(address: str, refs: Sequence[Ref]) -> None:
             raise _unavailable(address, error) from error
 
 
-def _channel(address: str) -> grpc.aio.Channel:
+def _channel(address: str, identity: Identity) -> grpc.aio.Channel:
     # A channel belongs to its event loop, and a poll is too rare for keeping one to pay.
-    return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    proof = grpc.ssl_channel_credentials(identity.authority, identity.key, identity.certificate)
+    hub = Process(identity.process.job_uid, names.HUB).host
+    options = (*_OPTIONS, ("grpc.ssl_target_name_override", hub))
+    return grpc.aio.secure_channel(address, proof, options=options)
 
 
 def _unavailable(address: str, error: grpc.aio.AioRpcError) -> HubUnavailableError:

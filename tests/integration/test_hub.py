@@ -12,6 +12,7 @@ import grpc
 import pytest
 import torch
 from hub_process import HubProcess, finish
+from identities import Everyone
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
@@ -41,8 +42,8 @@ def hub(tmp_path: Path) -> Iterator[HubProcess]:
     hub.kill()
 
 
-def client(hub: HubProcess, seconds: float = 60.0) -> ExchangeClient:
-    return ExchangeClient(hub.address, "test", Patience(seconds, seconds))
+def client(hub: HubProcess, seconds: float = 60.0) -> Everyone:
+    return Everyone(hub.household, hub.address, Patience(seconds, seconds))
 
 
 def noise(size_mib: int, seed: int = 0) -> torch.Tensor:
@@ -145,7 +146,7 @@ def test_a_broken_download_goes_on_where_it_was(hub: HubProcess) -> None:
     (blob,) = encoded.manifest.blobs()
     with client(hub) as one:
         one.publish(REF, Artifact({"x": noise(4)}))
-    with grpc.insecure_channel(hub.address) as channel:
+    with hub.household.channel(hub.address, "island") as channel:
         request = pb.FetchRequest(
             ref=REF,
             manifest_digest=encoded.manifest.digest,
@@ -165,11 +166,11 @@ def test_unchanged_tensors_cost_no_bytes_the_second_time(hub: HubProcess) -> Non
     hub.start()
     large, small = noise(8), torch.ones(3)
     with client(hub) as one:
-        one.publish(Ref("a"), Artifact({"large": large, "small": small}))
+        one.publish(Ref("checkpoints/island-0/1"), Artifact({"large": large, "small": small}))
         before = _pack_bytes(hub)
-        one.publish(Ref("b"), Artifact({"large": large, "small": small * 2}))
+        one.publish(REF, Artifact({"large": large, "small": small * 2}))
         assert _pack_bytes(hub) - before < 10_000
-        assert torch.equal(one.fetch(Ref("b")).tensors["large"], large)
+        assert torch.equal(one.fetch(REF).tensors["large"], large)
 
 
 def _pack_bytes(hub: HubProcess) -> int:
@@ -220,17 +221,19 @@ def test_a_full_disk_refuses_the_artifact_and_keeps_the_others(hub: HubProcess) 
     # The largest file this hub may write is 2 MiB: for the file system a kind of full.
     hub.start(prefix=("prlimit", f"--fsize={2 << 20}"))
     with client(hub) as one:
-        first = one.publish(Ref("a"), Artifact({"x": noise(1)}))
+        first = one.publish(Ref("experts/7"), Artifact({"x": noise(1)}))
         with pytest.raises(NoSpaceError, match=r"cannot take 41\d{5} bytes .* are free\): free"):
             one.publish(REF, Artifact({"x": noise(4)}))
-        assert one.bindings() == {"a": first}
+        assert one.bindings() == {"experts/7": first}
         assert list((hub.store / "incoming").iterdir()) == []
         one.publish(REF, Artifact({"x": noise(1, seed=1)}))
 
 
-def test_a_hub_that_never_answers(tmp_path: Path) -> None:
+def test_a_hub_that_never_answers(hub: HubProcess) -> None:
     with (
-        ExchangeClient("127.0.0.1:9", "test", Patience(0.5, 0.5)) as one,
+        ExchangeClient(
+            "127.0.0.1:9", hub.household.credentials("island"), Patience(0.5, 0.5)
+        ) as one,
         pytest.raises(UnavailableError, match=r"hub at 127.0.0.1:9 did not answer for 0 s|1 s"),
     ):
         one.bindings()
@@ -243,7 +246,7 @@ def test_the_hub_dies_with_its_supervisor(hub: HubProcess) -> None:
 
 def test_progress_survives_a_killed_hub(hub: HubProcess) -> None:
     hub.start()
-    with ExchangeClient(hub.address, "island-0") as one:
+    with ExchangeClient(hub.address, hub.household.credentials("island")) as one:
         one.report(ProgressReport(5, 10, loss=0.25))
     saved = hub.store / "progress.json"
     deadline = time.monotonic() + 60
@@ -267,22 +270,23 @@ def test_a_progress_file_that_is_none_is_passed_over(hub: HubProcess) -> None:
 
 async def test_the_operator_hears_progress_and_bindings(hub: HubProcess) -> None:
     hub.start()
-    with ExchangeClient(hub.address, "island-0") as one:
+    with ExchangeClient(hub.address, hub.household.credentials("island")) as one:
         bound = one.publish(REF, Artifact({"x": noise(1)}, {}, ()))
         one.report(ProgressReport(3, 9, message="training"))
-    steps, bindings = await progress.snapshot(hub.address)
+    operator = hub.household.identity("operator")
+    steps, bindings = await progress.snapshot(hub.address, operator)
     assert (steps[next(iter(steps))].done, steps[next(iter(steps))].message) == (3, "training")
     assert (bindings[REF].digest, bindings[REF].size_bytes) == (bound.digest, 1 << 20)
-    await progress.drop(hub.address, [REF])
-    assert (await progress.snapshot(hub.address))[1] == {}
+    await progress.drop(hub.address, operator, [REF])
+    assert (await progress.snapshot(hub.address, operator))[1] == {}
     hub.kill()
     with pytest.raises(HubUnavailableError, match="did not answer"):
-        await progress.snapshot(hub.address)
+        await progress.snapshot(hub.address, operator)
 
 
 def test_a_watch_hears_what_is_bound_and_what_becomes_bound(hub: HubProcess) -> None:
     hub.start()
-    with client(hub) as one, grpc.insecure_channel(hub.address) as channel:
+    with client(hub) as one, hub.household.channel(hub.address, "cli") as channel:
         one.publish(Ref("experts/0"), Artifact({"x": noise(1)}))
         watch = exchange_grpc.ExchangeServiceStub(channel).Watch(
             pb.WatchRequest(prefixes=["experts/"]), timeout=60
@@ -303,19 +307,19 @@ def test_a_bad_manifest_is_refused_with_the_limit(
     hub: HubProcess, manifest: bytes, limit: str
 ) -> None:
     hub.start()
-    with grpc.insecure_channel(hub.address) as channel:
+    with hub.household.channel(hub.address, "island") as channel:
         stub = exchange_grpc.ExchangeServiceStub(channel)
         with pytest.raises(grpc.RpcError, match=limit) as caught:
-            stub.Missing(pb.MissingRequest(ref="a", manifest=manifest), timeout=60)
+            stub.Missing(pb.MissingRequest(ref=REF, manifest=manifest), timeout=60)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_published_blob_is_checked(hub: HubProcess) -> None:
     hub.start()
     encoded = encode(Artifact({"x": torch.ones(4)}))
-    with grpc.insecure_channel(hub.address) as channel:
+    with hub.household.channel(hub.address, "island") as channel:
         stub = exchange_grpc.ExchangeServiceStub(channel)
-        missing = stub.Missing(pb.MissingRequest(ref="a", manifest=encoded.manifest.to_bytes()))
+        missing = stub.Missing(pb.MissingRequest(ref=REF, manifest=encoded.manifest.to_bytes()))
         (digest,) = missing.blob_digests
         chunk = pb.BlobChunk(blob_digest=digest, content=bytes(16))
         request = pb.PublishRequest(session_id=missing.session_id, chunks=[chunk])
@@ -358,10 +362,10 @@ def test_a_disk_that_is_full(hub: HubProcess) -> None:
     try:
         hub.start()
         with client(hub) as one:
-            first = one.publish(Ref("a"), Artifact({"x": noise(1)}))
+            first = one.publish(Ref("experts/7"), Artifact({"x": noise(1)}))
             with pytest.raises(NoSpaceError, match=r"No space left on device, \d+ are free"):
                 one.publish(REF, Artifact({"x": noise(8)}))
-            assert one.bindings() == {"a": first}
+            assert one.bindings() == {"experts/7": first}
             one.publish(REF, Artifact({"x": noise(1, seed=1)}))
         hub.kill()
     finally:

@@ -125,9 +125,9 @@ def test_bytes_of_grpc_are_seen_at_the_hub(tmp_path: Path) -> None:
     try:
         meter = WireMeter(address, frozenset({"127.0.0.1:1"}))
         meter.start()
-        with ExchangeClient(address, "test") as client:
-            client.publish(Ref("a"), Artifact({"x": torch.zeros(1 << 20)}))
-            client.fetch(Ref("a"))
+        with ExchangeClient(address, hub.household.credentials("island")) as client:
+            client.publish(Ref("experts/0"), Artifact({"x": torch.zeros(1 << 20)}))
+            client.fetch(Ref("experts/0"))
             seen = counted(meter)
         # 4 MiB of zeros are one blob each way.
         assert 4 << 20 < seen["hub"][0] < 5 << 20

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from identities import Household
 
 from atoll_api import work_order
 from atoll_api.exit_codes import ExitCode
 from atoll_api.work_order import HubOrder, JobIdentity
+from atoll_operator.identity import write
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -27,9 +29,11 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def hub_order(tmp_path: Path, **changes: object) -> Path:
+    hub = Household().identity("hub")
     order = HubOrder(
         job=JobIdentity(name="test", uid="0"),
         step="hub",
+        identity=write([hub], tmp_path / "identity")[hub.process],
         store=str(tmp_path / "store"),
         ready_file=str(tmp_path / "ready.json"),
     )

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 import torch
 from hub_process import HubProcess
+from identities import Everyone
 
 from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
-from atoll_worker.exchange.client import ExchangeClient
+from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress
 from atoll_worker.ports import Artifact, Artifacts, Progress, ProgressReport, WireBytes
 
@@ -29,10 +29,14 @@ DTYPES = [
 ]
 
 
+PATIENCE = Patience(60.0, 60.0)
+
+
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     process = HubProcess(tmp_path_factory.mktemp("hub"))
-    yield process.start()
+    process.start()
+    yield process
     process.kill()
 
 
@@ -41,7 +45,8 @@ def artifacts(request: pytest.FixtureRequest) -> Iterator[Artifacts]:
     if request.param == "memory":
         yield MemoryArtifacts()
         return
-    with ExchangeClient(request.getfixturevalue("hub"), step="test") as client:
+    hub = request.getfixturevalue("hub")
+    with Everyone(hub.household, hub.address, PATIENCE) as client:
         client.drop(list(client.bindings()))
         yield client
 
@@ -53,9 +58,9 @@ def progress(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Progres
         reports: dict[str, ProgressReport] = {}
         yield lambda step: MemoryProgress(step, reports)
         return
-    address = request.getfixturevalue("hub")
-    with ExitStack() as stack:
-        yield lambda step: stack.enter_context(ExchangeClient(address, step))
+    hub = request.getfixturevalue("hub")
+    with Everyone(hub.household, hub.address, PATIENCE) as everyone:
+        yield lambda step: everyone.client(step.removesuffix("-0"))
 
 
 def an_artifact(value: float = 1.0) -> Artifact:
@@ -108,10 +113,10 @@ def test_metadata_and_parents_come_back(artifacts: Artifacts) -> None:
 
 
 def test_the_digest_depends_on_content_alone(artifacts: Artifacts) -> None:
-    first = artifacts.publish(Ref("a"), an_artifact())
+    first = artifacts.publish(Ref("experts/7"), an_artifact())
     same = Artifact(dict(sorted(an_artifact().tensors.items())), an_artifact().metadata)
-    assert artifacts.publish(Ref("b"), same).digest == first.digest
-    assert artifacts.publish(Ref("c"), an_artifact(2.0)).digest != first.digest
+    assert artifacts.publish(Ref("experts/8"), same).digest == first.digest
+    assert artifacts.publish(Ref("experts/9"), an_artifact(2.0)).digest != first.digest
     assert first.digest == MemoryArtifacts().publish(REF, an_artifact()).digest
 
 
@@ -140,10 +145,10 @@ def test_a_dropped_ref_is_free_again(artifacts: Artifacts) -> None:
 
 
 def test_dropping_one_ref_spares_an_artifact_with_the_same_tensors(artifacts: Artifacts) -> None:
-    artifacts.publish(Ref("a"), an_artifact())
-    artifacts.publish(Ref("b"), Artifact(an_artifact().tensors, {"other": True}))
-    artifacts.drop([Ref("a")])
-    assert torch.equal(artifacts.fetch(Ref("b")).tensors["a"], torch.arange(5))
+    artifacts.publish(Ref("experts/7"), an_artifact())
+    artifacts.publish(Ref("experts/8"), Artifact(an_artifact().tensors, {"other": True}))
+    artifacts.drop([Ref("experts/7")])
+    assert torch.equal(artifacts.fetch(Ref("experts/8")).tensors["a"], torch.arange(5))
 
 
 def test_the_caller_may_change_a_tensor_after_publishing(artifacts: Artifacts) -> None:
@@ -171,11 +176,11 @@ def test_what_no_manifest_can_say_is_refused(artifacts: Artifacts) -> None:
 def test_the_last_report_of_each_step_stands(progress: Callable[[str], Progress]) -> None:
     wire = (WireBytes("island", 0, 0), WireBytes("hub", 3, 4))
     last = ProgressReport(2, 10, 0.5, 123.0, "training", wire)
-    island, router = progress("island-0"), progress("router")
+    island, evaluate = progress("island-0"), progress("evaluate")
     island.report(ProgressReport(1, 10))
     island.report(last)
-    router.report(ProgressReport(0, 0))
+    evaluate.report(ProgressReport(0, 0))
     deadline = time.monotonic() + 60
-    while (seen := router.snapshot()) != {"island-0": last, "router": ProgressReport(0, 0)}:
+    while (seen := evaluate.snapshot()) != {"island-0": last, "evaluate": ProgressReport(0, 0)}:
         assert time.monotonic() < deadline, seen
         time.sleep(0.05)

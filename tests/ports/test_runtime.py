@@ -14,6 +14,7 @@ from atoll_api.names import Ref, StepName
 from atoll_api.status import Progress, TrainingJobStatus
 from atoll_operator.fake import FakeRuntime
 from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.papers import Papers
 from atoll_operator.local.run import identity
 from atoll_operator.local.runtime import Listeners, LocalRuntime
 from atoll_operator.plan.model import (
@@ -108,8 +109,9 @@ class LocalWorld:
         folder.adopt(JOB)
         self._lock = (path / "lock").open("w")
         listeners = Listeners(lambda _: None, lambda _: None)
+        papers = Papers.issue(identity(JOB), pipeline(JOB.spec), folder.identity)
         self.runtime: LocalRuntime = LocalRuntime(
-            JOB, identity(JOB), folder, self._lock.fileno(), self._stubs.options(), listeners
+            JOB, papers, folder, self._lock.fileno(), self._stubs.options(), listeners
         )
 
     def will(self, step: Step, *attempts: str) -> None:

@@ -8,8 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+from identities import Household
+
 from atoll_api import names, work_order
 from atoll_api.work_order import HubOrder, JobIdentity
+from atoll_operator.identity import write
 
 START_SECONDS = 60.0
 
@@ -21,6 +24,7 @@ class HubProcess:
         self.folder = folder
         self.store = folder / "store"
         self._port = port
+        self.household = Household()
         self._process: subprocess.Popen[str] | None = None
         self.address = ""
         self.ready_seconds = 0.0
@@ -49,9 +53,11 @@ class HubProcess:
     def launch(self, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
         """Start without waiting."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        hub = self.household.identity(names.HUB)
         order = HubOrder(
-            job=JobIdentity(name="test", uid="0"),
-            step="hub",
+            job=JobIdentity(name="test", uid=self.household.job_uid),
+            step=names.HUB,
+            identity=write([hub], self.folder / "identity")[hub.process],
             store=str(self.store),
             port=self._port,
             ready_file=str(self.folder / "ready.json"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atoll_api.names import Ref, StepName
 from atoll_operator.errors import HubUnavailableError
+from atoll_operator.identity import Identity
 from atoll_operator.local.options import LocalOptions, Timing
 from atoll_operator.plan.model import Binding, StepProgress
 
@@ -53,14 +54,14 @@ class StubWorld:
         )
 
     async def snapshot(
-        self, _address: str
+        self, _address: str, _identity: Identity
     ) -> tuple[Mapping[StepName, StepProgress], Mapping[Ref, Binding]]:
         if self.silent:
             raise HubUnavailableError("the hub is silent")
         refs = sorted(path.name for path in (self.folder / "refs").glob("*"))
         return {}, {Ref(ref.replace("@", "/")): Binding("blake3:0", 1) for ref in refs}
 
-    async def drop(self, _address: str, refs: Sequence[Ref]) -> None:
+    async def drop(self, _address: str, _identity: Identity, refs: Sequence[Ref]) -> None:
         if self.silent:
             raise HubUnavailableError("the hub is silent")
         for ref in refs:

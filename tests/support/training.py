@@ -14,6 +14,7 @@ from atoll_api.spec.strategy import Router
 from atoll_api.spec.task import Architecture, DiffusionTask, MlpSettings, Task
 from atoll_api.spec.training import Checkpoint, Ema, Optimizer, Training
 from atoll_api.work_order import (
+    NOBODY,
     BaselineOrder,
     IslandOrder,
     JobIdentity,
@@ -73,7 +74,13 @@ class SmallJob:
 
     def _order(self, step: str) -> dict[str, Any]:
         identity = JobIdentity(name="small", uid="0")
-        return {"job": identity, "hub": "127.0.0.1:1", "step": StepName(step), "seed": self.seed}
+        return {
+            "job": identity,
+            "identity": NOBODY,
+            "hub": "127.0.0.1:1",
+            "step": StepName(step),
+            "seed": self.seed,
+        }
 
     def _training(self, step: str) -> dict[str, Any]:
         training = Training(

@@ -4,6 +4,7 @@ job.json      the resolved job; a rerun with another one is refused
 lock          held by the run and by every child it started
 status.json   the status, replaced whole
 hub/          the artifact store
+identity/     certificates and keys, one a process; made anew by every run
 orders/       work orders, one a process
 logs/         output of the processes
 report.json   report.html
@@ -55,6 +56,11 @@ class RunFolder:
     def hub_ready(self) -> Path:
         """Written by the hub once it serves."""
         return self.path / "orders" / "hub.ready.json"
+
+    @property
+    def identity(self) -> Path:
+        """What the processes of the present run prove themselves with."""
+        return self.path / "identity"
 
     @property
     def report(self) -> Path:

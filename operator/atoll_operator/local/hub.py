@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atoll_api import names
-from atoll_api.work_order import JobIdentity
 from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.papers import Papers
 from atoll_operator.plan.work_orders import hub_order
 
 LOOK_SECONDS = 0.02
@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.02
 class HubProcess:
     """What the runtime knows of its hub; the process itself is a `ChildProcess`."""
 
-    job: JobIdentity
+    papers: Papers
     folder: RunFolder
     options: LocalOptions
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,7 +43,13 @@ class HubProcess:
     def _prepare(self) -> None:
         self.folder.hub_ready.unlink(missing_ok=True)
         port = int(self.address.rpartition(":")[2]) if self.address else self.options.hub_port
-        order = hub_order(self.job, str(self.folder.store), port, str(self.folder.hub_ready))
+        order = hub_order(
+            self.papers.job,
+            self.papers.files(names.HUB),
+            str(self.folder.store),
+            port,
+            str(self.folder.hub_ready),
+        )
         self.folder.write_order(names.HUB, order)
 
     async def _attend(self, process: Process) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from atoll_api.names import Ref, StepName
 from atoll_operator import progress
+from atoll_operator.identity import Identity
 from atoll_operator.plan.model import Binding, StepProgress
 
 
@@ -19,12 +20,12 @@ class HubClient(Protocol):
     """
 
     async def snapshot(
-        self, address: str
+        self, address: str, identity: Identity
     ) -> tuple[Mapping[StepName, StepProgress], Mapping[Ref, Binding]]:
         """The last report of each step and all bindings."""
         ...
 
-    async def drop(self, address: str, refs: Sequence[Ref]) -> None:
+    async def drop(self, address: str, identity: Identity, refs: Sequence[Ref]) -> None:
         """Unbind refs; those that are not bound are passed over."""
         ...
 

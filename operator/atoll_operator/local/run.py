@@ -16,8 +16,10 @@ from atoll_api.work_order import JobIdentity
 from atoll_operator.errors import PortInUseError
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.papers import Papers
 from atoll_operator.local.runtime import Listeners, LocalRuntime
 from atoll_operator.plan.model import Complete, Outcome
+from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import ended_in, resumed
 from atoll_operator.reconcile import run_until_ended
 
@@ -46,7 +48,8 @@ async def run(
         _reopen(place)
         _require_free(options.hub_port)
         listeners = Listeners(on_status, on_event)
-        runtime = LocalRuntime(resolved, identity(resolved), place, lock_fd, options, listeners)
+        papers = Papers.issue(identity(resolved), pipeline(resolved.spec), place.identity)
+        runtime = LocalRuntime(resolved, papers, place, lock_fd, options, listeners)
         stopper = asyncio.ensure_future(_forward(stop, runtime))
         try:
             return await run_until_ended(resolved, runtime)

@@ -11,13 +11,13 @@ from atoll_api import names
 from atoll_api.names import Ref, StepName
 from atoll_api.spec import TrainingJob
 from atoll_api.status import Metric, TrainingJobStatus
-from atoll_api.work_order import JobIdentity
 from atoll_operator.errors import HubUnavailableError
 from atoll_operator.local.child import ChildProcess, Recipe
 from atoll_operator.local.environment import hub_environment, worker_environment
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.hub import HubProcess
 from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.papers import Papers
 from atoll_operator.local.places import Places
 from atoll_operator.plan.model import (
     Action,
@@ -65,14 +65,14 @@ class LocalRuntime:
     def __init__(
         self,
         job: TrainingJob,
-        identity: JobIdentity,
+        papers: Papers,
         folder: RunFolder,
         lock_fd: int,
         options: LocalOptions,
         listeners: Listeners,
     ) -> None:
         self._job = job
-        self._identity = identity
+        self._papers = papers
         self._folder = folder
         self._lock_fd = lock_fd
         self._options = options
@@ -80,7 +80,7 @@ class LocalRuntime:
         self._start_time = time.time()
         self._changed = asyncio.Event()
         self._places = Places(options.places(job.spec.islands.threads))
-        self._hub = HubProcess(identity, folder, options, self._changed)
+        self._hub = HubProcess(papers, folder, options, self._changed)
         self._hub_child: ChildProcess | None = None
         self._children: dict[StepName, ChildProcess] = {}
         self._heard = _Heard()
@@ -173,7 +173,9 @@ class LocalRuntime:
         if address is None or hub is None or not hub.live or not self._due(ended):
             return
         try:
-            progress, bindings = await self._options.hub_client.snapshot(address)
+            progress, bindings = await self._options.hub_client.snapshot(
+                address, self._papers.operator
+            )
         except HubUnavailableError:
             return
         self._heard.progress |= progress
@@ -203,8 +205,9 @@ class LocalRuntime:
         if running is not None and running.live:
             return
         assert self._hub.address is not None, "the plan starts no step before the hub serves"
-        place = Place(self._hub.address, str(self._folder.path))
-        order = work_order(self._identity, self._job.spec, step, place)
+        identity = self._papers.files(step.role, step.island)
+        place = Place(self._hub.address, str(self._folder.path), identity)
+        order = work_order(self._papers.job, self._job.spec, step, place)
         self._folder.write_order(step.name, order)
         self._heard.ends.discard(step.name)
         self._children[step.name] = self._supervise(self._recipe(step.name), self._places)
@@ -237,7 +240,7 @@ class LocalRuntime:
         if self._hub.address is None:
             return
         try:
-            await self._options.hub_client.drop(self._hub.address, refs)
+            await self._options.hub_client.drop(self._hub.address, self._papers.operator, refs)
         except HubUnavailableError:
             return
         for ref in refs:

@@ -7,9 +7,11 @@ from atoll_api import names
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.spec.strategy import ExpertEnsemble
 from atoll_api.work_order import (
+    NOBODY,
     BaselineOrder,
     EvaluateOrder,
     HubOrder,
+    IdentityFiles,
     IslandOrder,
     JobIdentity,
     PartitionOrder,
@@ -26,6 +28,8 @@ class Place:
     hub: str
     """HOST:PORT."""
     report_folder: str
+    identity: IdentityFiles = NOBODY
+    """Of the process that gets the order."""
 
 
 def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place) -> WorkOrder:
@@ -33,6 +37,7 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
     said: dict[str, Any] = {
         "job": job,
         "step": step.name,
+        "identity": place.identity,
         "hub": place.hub,
         "seed": spec.seed,
         "threads": spec.islands.threads,
@@ -62,9 +67,18 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
             raise ValueError("the hub is no step: see hub_order")
 
 
-def hub_order(job: JobIdentity, store: str, port: int, ready_file: str) -> HubOrder:
+def hub_order(
+    job: JobIdentity, identity: IdentityFiles, store: str, port: int, ready_file: str
+) -> HubOrder:
     """The order of the hub; port 0 lets the system choose."""
-    return HubOrder(job=job, step=names.HUB, store=store, port=port, ready_file=ready_file)
+    return HubOrder(
+        job=job,
+        step=names.HUB,
+        identity=identity,
+        store=store,
+        port=port,
+        ready_file=ready_file,
+    )
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:

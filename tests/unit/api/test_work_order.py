@@ -7,11 +7,12 @@ import pytest
 from atoll_api import work_order
 from atoll_api.spec.data import Data
 from atoll_api.spec.partition import Partition
-from atoll_api.work_order import JobIdentity, PartitionOrder, WorkOrderError
+from atoll_api.work_order import NOBODY, JobIdentity, PartitionOrder, WorkOrderError
 
 ORDER = PartitionOrder(
     job=JobIdentity(name="digits", uid="u"),
     step="partition",
+    identity=NOBODY,
     hub="127.0.0.1:1",
     seed=0,
     data=Data(source="builtin://digits"),

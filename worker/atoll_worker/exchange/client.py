@@ -10,6 +10,7 @@ from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.connection import UNARY_SECONDS, Connection, Effort, Patience
 from atoll_worker.exchange.encoding import Encoded, check_ref, encode
+from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.reporter import HubProgress
 from atoll_worker.exchange.transfer import Download, upload
 from atoll_worker.ports import Artifact, Binding, ProgressReport
@@ -22,9 +23,11 @@ class ExchangeClient:
     or leaving the `with` block, sends the last report.
     """
 
-    def __init__(self, address: str, step: str, patience: Patience | None = None) -> None:
-        self._connection = Connection(address, patience or Patience())
-        self._progress = HubProgress(self._connection, step)
+    def __init__(
+        self, address: str, credentials: Credentials, patience: Patience | None = None
+    ) -> None:
+        self._connection = Connection(address, credentials, patience or Patience())
+        self._progress = HubProgress(self._connection, credentials.process.step)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,7 @@
-"""One channel to the hub, and the patience to use it: what is retried, how often, how long."""
+"""One channel to the hub, and the patience to use it: what is retried, how often, how long.
+
+Mutual TLS only: a connection cannot be made without credentials.
+"""
 
 import random
 import threading
@@ -13,11 +16,13 @@ from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_worker.errors import (
     CorruptArtifactError,
+    IdentityError,
     NoSpaceError,
     RejectedError,
     UnavailableError,
     WorkerError,
 )
+from atoll_worker.exchange.identity import Credentials
 
 UNARY_SECONDS: Final = 10.0
 """Deadline of one attempt of a call that moves no blobs."""
@@ -44,9 +49,15 @@ _REFUSALS: Final[dict[grpc.StatusCode, type[WorkerError]]] = {
     grpc.StatusCode.NOT_FOUND: RejectedError,
     grpc.StatusCode.FAILED_PRECONDITION: RejectedError,
     grpc.StatusCode.UNIMPLEMENTED: RejectedError,
+    grpc.StatusCode.PERMISSION_DENIED: RejectedError,
+    grpc.StatusCode.UNAUTHENTICATED: IdentityError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: NoSpaceError,
     grpc.StatusCode.DATA_LOSS: CorruptArtifactError,
 }
+_HANDSHAKES: Final = 3
+"""Refused in a row, before the hub ever answered: the hub will never listen."""
+_REFUSED_HANDSHAKE: Final = ("socket closed", "ssl", "handshak", "peer name", "connection reset")
+"""How gRPC words it: a server that refuses a certificate just closes the socket."""
 
 T = TypeVar("T")
 
@@ -96,12 +107,16 @@ class Effort:
 class Connection:
     """A channel to the hub at HOST:PORT. Safe to use from several threads."""
 
-    def __init__(self, address: str, patience: Patience) -> None:
+    def __init__(self, address: str, credentials: Credentials, patience: Patience) -> None:
         self.address = address
+        self._credentials = credentials
         self._patience = patience
         self._answered = False
+        self._refused_handshakes = 0
         self._closed = threading.Event()
-        self._channel = grpc.insecure_channel(address, _OPTIONS)
+        # The hub is dialled by address and known by name; gRPC cannot compare URIs.
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", credentials.hub_host))
+        self._channel = grpc.secure_channel(address, credentials.for_channel(), options)
         self.exchange = exchange_grpc.ExchangeServiceStub(self._channel)
         self.progress = progress_grpc.ProgressServiceStub(self._channel)
 
@@ -115,6 +130,7 @@ class Connection:
 
         Raises:
             UnavailableError: nothing moved for as long as the patience lasts.
+            IdentityError: the hub, or this process, does not accept the other's certificate.
             WorkerError: the hub refused; which one depends on its status.
         """
         if patience_seconds is None:
@@ -151,6 +167,19 @@ class Connection:
         code = call.code()
         details = " ".join((call.details() or code.name).split())
         if code in _RETRYABLE:
+            self._count_handshake(code, details)
             return details
         kind = _REFUSALS.get(code, WorkerError)
         raise kind(details) from error
+
+    def _count_handshake(self, code: grpc.StatusCode, details: str) -> None:
+        """A hub that is away refuses no handshake; one that refuses thrice has its reasons."""
+        if self._answered or code is not grpc.StatusCode.UNAVAILABLE:
+            return
+        refused = any(word in details.lower() for word in _REFUSED_HANDSHAKE)
+        self._refused_handshakes = self._refused_handshakes + 1 if refused else 0
+        if self._refused_handshakes >= _HANDSHAKES:
+            raise IdentityError(
+                f"the hub at {self.address} and {self._credentials.process.step} do not accept "
+                f"each other's certificates ({details}): both must be of the same run of the job"
+            )

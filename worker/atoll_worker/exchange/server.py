@@ -20,6 +20,8 @@ from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_worker.errors import CorruptArtifactError, NoSpaceError, WorkerError
+from atoll_worker.exchange.access import Action
+from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.manifest import ManifestError
 from atoll_worker.exchange.progress import ProgressBook
@@ -104,8 +106,9 @@ def _refusing(
 class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     """Artifacts over gRPC; see the comments in exchange.proto."""
 
-    def __init__(self, store: Store, threads: Threads) -> None:
+    def __init__(self, store: Store, threads: Threads, guard: Guard) -> None:
         self._store = store
+        self._guard = guard
         self._threads = threads
         self._bulk = asyncio.Semaphore(BULK_STREAMS)
         self._watchers: set[asyncio.Queue[Bound | None]] = set()
@@ -118,8 +121,10 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     @_refusing
     async def Missing(self, request: pb.MissingRequest, context: Servicer) -> pb.MissingResponse:
         """Open, or find again, an upload."""
+        caller = await self._guard.require(context, Action.BIND, request.ref)
+        readable = self._guard.permits(caller, Action.READ)
         session, blobs = await self._threads.call(
-            self._store.open_upload, request.ref, request.manifest
+            self._store.open_upload, request.ref, request.manifest, readable
         )
         return pb.MissingResponse(session_id=session, blob_digests=[it.digest for it in blobs])
 
@@ -128,11 +133,14 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self, request_iterator: AsyncIterator[pb.PublishRequest], context: Servicer
     ) -> pb.PublishResponse:
         """Receive blobs."""
+        await self._guard.caller(context)  # before it takes a place; the session is checked below
         async with self._bulk:
             with ExitStack() as stack:
                 writer: BlobWriter | None = None
                 async for request in _unstalled(request_iterator):
                     if writer is None:
+                        ref = self._store.ref_of(request.session_id)
+                        await self._guard.require(context, Action.BIND, ref)
                         writer = stack.enter_context(self._store.writer(request.session_id))
                     await self._threads.call(_receive, writer, request)
                 return pb.PublishResponse(received_bytes=writer.received_bytes if writer else 0)
@@ -140,6 +148,8 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     @_refusing
     async def Bind(self, request: pb.BindRequest, context: Servicer) -> pb.BindResponse:
         """Bind a ref, and tell those who watch."""
+        ref = self._store.ref_of(request.session_id)
+        await self._guard.require(context, Action.BIND, ref)
         bound, new = await self._threads.call(self._store.bind, request.session_id)
         for queue in self._watchers if new else ():
             queue.put_nowait(bound)
@@ -148,6 +158,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     @_refusing
     async def Resolve(self, request: pb.ResolveRequest, context: Servicer) -> pb.ResolveResponse:
         """What a ref is bound to."""
+        await self._guard.require(context, Action.READ, request.ref)
         bound, content = await self._threads.call(self._store.resolve, request.ref)
         return pb.ResolveResponse(binding=to_binding(bound), manifest=content)
 
@@ -156,6 +167,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self, request: pb.FetchRequest, context: Servicer
     ) -> None:
         """Send blobs, many to a message."""
+        await self._guard.require(context, Action.READ, request.ref)
         ranges = [Range(it.blob_digest, it.offset_bytes) for it in request.ranges]
         async with self._bulk:
             pieces = self._store.read(request.ref, request.manifest_digest, ranges)
@@ -171,15 +183,17 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self, request: pb.WatchRequest, context: Servicer
     ) -> AsyncIterator[pb.WatchResponse]:
         """What is bound, and then what becomes bound; a ref may be named twice in between."""
+        caller = await self._guard.caller(context)
+        listed = self._guard.permits(caller, Action.LIST)
         queue: asyncio.Queue[Bound | None] = asyncio.Queue()
         prefixes = tuple(request.prefixes)
         self._watchers.add(queue)
         try:
             for bound in await self._threads.call(self._store.bindings):
-                if bound.ref.startswith(prefixes):
+                if bound.ref.startswith(prefixes) and listed(bound.ref):
                     yield pb.WatchResponse(binding=to_binding(bound))
             while (heard := await queue.get()) is not None:
-                if heard.ref.startswith(prefixes):
+                if heard.ref.startswith(prefixes) and listed(heard.ref):
                     yield pb.WatchResponse(binding=to_binding(heard))
         finally:
             self._watchers.discard(queue)
@@ -187,6 +201,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     @_refusing
     async def Drop(self, request: pb.DropRequest, context: Servicer) -> pb.DropResponse:
         """Unbind refs."""
+        await self._guard.require(context, Action.DROP, *request.refs)
         refs = await self._threads.call(self._store.drop, list(request.refs))
         return pb.DropResponse(refs=refs)
 
@@ -194,8 +209,9 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
 class ProgressServer(progress_grpc.ProgressServiceServicer):
     """Progress over gRPC."""
 
-    def __init__(self, store: Store, book: ProgressBook, threads: Threads) -> None:
+    def __init__(self, store: Store, book: ProgressBook, threads: Threads, guard: Guard) -> None:
         self._store = store
+        self._guard = guard
         self._book = book
         self._threads = threads
 
@@ -204,6 +220,7 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
         self, request: progress_pb.ReportRequest, context: Servicer
     ) -> progress_pb.ReportResponse:
         """Take a report."""
+        await self._guard.require(context, Action.REPORT, request.progress.step_name)
         self._book.put(request.progress)
         return progress_pb.ReportResponse()
 
@@ -211,20 +228,24 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
         self, request: progress_pb.GetSnapshotRequest, context: Servicer
     ) -> progress_pb.GetSnapshotResponse:
         """How far each step is, and what is bound."""
+        caller = await self._guard.caller(context)
+        listed = self._guard.permits(caller, Action.LIST)
+        followed = self._guard.permits(caller, Action.FOLLOW)
         bindings = await self._threads.call(self._store.bindings)
         return progress_pb.GetSnapshotResponse(
-            steps=self._book.steps(), bindings=[to_binding(bound) for bound in bindings]
+            steps=[step for step in self._book.steps() if followed(step.step_name)],
+            bindings=[to_binding(bound) for bound in bindings if listed(bound.ref)],
         )
 
 
 def build_server(
-    store: Store, book: ProgressBook, threads: Threads
+    store: Store, book: ProgressBook, threads: Threads, guard: Guard
 ) -> tuple[grpc.aio.Server, ExchangeServer]:
     """A server with both services, not yet bound to a port; and its exchange."""
     server = grpc.aio.server(options=_OPTIONS)
-    exchange = ExchangeServer(store, threads)
+    exchange = ExchangeServer(store, threads, guard)
     exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
-    progress = ProgressServer(store, book, threads)
+    progress = ProgressServer(store, book, threads, guard)
     progress_grpc.add_ProgressServiceServicer_to_server(progress, server)
     return server, exchange
 

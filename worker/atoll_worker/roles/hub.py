@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 
-from atoll_api.work_order import HubOrder
+from atoll_api.work_order import HubOrder, process_of
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
+from atoll_worker.exchange import identity
+from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.server import (
     IDLE_SESSION_SECONDS,
@@ -27,22 +30,24 @@ _HOUSEKEEPING_SECONDS = 1.0
 
 
 def run(order: HubOrder) -> None:
-    """Serve until SIGTERM.
+    """Serve until SIGTERM, with mutual TLS and nothing else.
 
     Raises:
+        IdentityError: the certificate is not this hub's, or not valid now.
         InUseError: the store or the port is taken.
         NoSpaceError: the store cannot be written.
         DisruptedError: the hub was told to stop, and did.
     """
+    credentials = identity.load(order.identity, process_of(order), datetime.now(UTC))
     store = Store(Path(order.store))
     try:
-        asyncio.run(_serve(order, store))
+        asyncio.run(_serve(order, store, credentials))
     finally:
         store.close()
     raise DisruptedError("told to stop; what is bound is kept")
 
 
-async def _serve(order: HubOrder, store: Store) -> None:
+async def _serve(order: HubOrder, store: Store, credentials: identity.Credentials) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -50,9 +55,9 @@ async def _serve(order: HubOrder, store: Store) -> None:
     book = ProgressBook()
     with suppress(FileNotFoundError):
         book.load((Path(order.store) / PROGRESS_FILE).read_bytes())
-    server, exchange = build_server(store, book, threads)
+    server, exchange = build_server(store, book, threads, Guard(order.job.uid))
     try:
-        port = _bind(server, order)
+        port = _bind(server, order, credentials.for_server())
         await server.start()
         _write_ready_file(Path(order.ready_file), f"{order.host}:{port}")
         await _keep_house(store, book, threads, stop)
@@ -80,10 +85,10 @@ def _save(store: Store, book: ProgressBook) -> None:
         store.write_file(PROGRESS_FILE, book.dump())
 
 
-def _bind(server: grpc.aio.Server, order: HubOrder) -> int:
+def _bind(server: grpc.aio.Server, order: HubOrder, proof: grpc.ServerCredentials) -> int:
     address = f"{order.host}:{order.port}"
     try:
-        port = server.add_insecure_port(address)
+        port = server.add_secure_port(address, proof)
     except RuntimeError as error:
         raise _why_not(order) from error
     if port == 0:

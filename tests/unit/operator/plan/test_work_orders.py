@@ -3,13 +3,14 @@
 import pytest
 from builders import job
 
-from atoll_api.work_order import JobIdentity, dump, parse, refs_written
+from atoll_api.work_order import IdentityFiles, JobIdentity, dump, parse, refs_written
 from atoll_operator.plan.model import Step
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.work_orders import Place, hub_order, work_order
 
 IDENTITY = JobIdentity(name="digits", uid="u")
-PLACE = Place("127.0.0.1:7000", "/out")
+FILES = IdentityFiles(certificate="/c", key="/k", authority="/a")
+PLACE = Place("127.0.0.1:7000", "/out", FILES)
 SPEC = job(3, quorum=2, baseline=True, seed=7).spec
 
 
@@ -20,12 +21,13 @@ def test_each_step_has_an_order_that_binds_its_ref(step: Step) -> None:
     assert parse(dump(order)) == order
     assert order.role == step.role
     assert order.step == step.name
+    assert order.identity == FILES
     assert refs_written(order)[0] == step.writes
     assert order.role == "hub" or (order.hub, order.seed, order.threads) == (PLACE.hub, 7, 1)
 
 
 def test_the_hub_has_an_order_too() -> None:
-    order = hub_order(IDENTITY, "/out/hub", 0, "/out/ready")
+    order = hub_order(IDENTITY, FILES, "/out/hub", 0, "/out/ready")
 
     assert parse(dump(order)) == order
     assert order.step == "hub"
