@@ -160,6 +160,7 @@ def test_safetensors(tmp_path: Path) -> None:
         ({"x": np.zeros((4, 2)), "y": np.zeros(3, np.int64)}, "one label a sample"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(4)}, "integers"),
         ({"x": np.zeros((4, 2)), "y": np.array([0, 1, -1, 0])}, "-1"),
+        ({"x": np.zeros((4, 2)), "y": np.array([0, 1, 5_000_000, 0])}, "number the classes from 0"),
     ],
 )
 def test_wrong_arrays(tmp_path: Path, arrays: dict[str, object], said: str) -> None:

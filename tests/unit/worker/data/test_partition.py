@@ -159,6 +159,14 @@ def test_an_island_without_holdout_is_refused() -> None:
         check_sizes(assignment, 1)
 
 
+def test_a_holdout_of_one_sample_is_refused() -> None:
+    generator = torch.Generator().manual_seed(0)
+    samples = Samples(torch.randn(90, 2, generator=generator), None, (), "none")
+    assignment = divide(make_dataset(samples, 0.01), Partition(type="Random"), 1, 0)
+    with pytest.raises(BadDataError, match=r"1 holdout samples have no spread.*data\.holdout"):
+        check_sizes(assignment, 16)
+
+
 def test_the_artifact_reads_back_and_knows_its_data() -> None:
     dataset = load(DIGITS)
     assignment = divide(dataset, clusters(), 4, 0)

@@ -26,6 +26,16 @@ def test_a_gap_within_three_standard_deviations_is_a_tie() -> None:
     assert "not clearly different" in verdict.sentence
 
 
+def test_one_sampling_seed_proves_nothing() -> None:
+    full, base = system("Full", 0.4), system("Baseline", 0.8)
+    assert full.samples is not None
+    once = full.samples.frechet_train.model_copy(update={"values": (0.4,), "sd": 0.0})
+    single = full.samples.model_copy(update={"frechet_train": once})
+    verdict = judge(full.model_copy(update={"samples": single}), base, [])
+    assert verdict.outcome == "Tie"
+    assert "set evaluation.seeds" in verdict.sentence
+
+
 def test_a_gain_that_the_holdout_does_not_confirm_is_called_memory() -> None:
     verdict = judge(system("Full", 0.4, held=1.2), system("Baseline", 0.8, held=1.0), [])
     assert any("memory of the training samples" in note for note in verdict.notes)
