@@ -130,6 +130,7 @@ def _trained(job: Job, ref: Ref, name: str, size: int) -> TrainedModel:
         initial_holdout_loss=said["initialHoldoutLoss"],
         final_holdout_loss=said["finalHoldoutLoss"],
         gate_passed=said["gatePassed"],
+        encoding=job.artifacts[ref].encoding,
         loss_curve=tuple((float(step), float(loss)) for step, loss in said["lossCurve"]),
     )
 

@@ -109,6 +109,8 @@ class TrainedModel(FrozenModel):
     final_holdout_loss: float | None = None
     gate_passed: bool | None = None
     """Whether it beat its own initialisation on its own holdout."""
+    encoding: str = "Raw"
+    """How its weights travelled; all figures are of the weights that arrived."""
     own_part_loss: float | None = None
     """Loss on the holdout of its own part, measured here."""
     other_parts_loss: float | None = None

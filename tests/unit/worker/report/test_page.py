@@ -88,3 +88,9 @@ def test_headline_numbers_are_decimal_strings() -> None:
     found = {(it.model, it.name): it.value for it in metrics(findings())}
     assert found["Full", "FrechetTrain"] == "0.4000"
     assert found["Baseline", "HoldoutLoss"] == "0.5000"
+
+
+def test_rounded_weights_are_told(html: str) -> None:
+    assert "travelled" not in html
+    islands = (island(0, encoding="Int8"), island(1, encoding="Int8"))
+    assert "Weights travelled as Int8:" in rendered(findings(islands=islands))
