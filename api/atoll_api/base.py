@@ -131,7 +131,7 @@ class TaggedUnion(FrozenModel):
     def _split_members(cls, data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         default = cls.model_fields["type"].default
         chosen = data.get("type", default if isinstance(default, str) else None)
-        if chosen not in cls.members:
+        if not isinstance(chosen, str) or chosen not in cls.members:
             return data, []  # the wrong `type` is the problem to report; its members are not
         own = cls.members[chosen]
         others = {field for field in cls.members.values() if field not in (None, own)}

@@ -24,8 +24,10 @@ def test_every_encoding_is_accepted(encoding: str) -> None:
     [
         (
             {"exchange.encoding": "int8"},
-            "spec.exchange.encoding: 'int8' is not accepted; accepted: Raw, BFloat16, Float16, "
-            "Int8 (did you mean Int8?)",
+            (
+                "spec.exchange.encoding: 'int8' is not accepted; accepted: Raw, BFloat16, Float16, "
+                "Int8 (did you mean Int8?)"
+            ),
         ),
         (
             {"exchange.encodng": "Int8"},

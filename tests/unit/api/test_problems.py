@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from builders import job_document, make_job
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atoll_api.problems import InvalidJobError, parse_job, warnings
@@ -126,6 +126,7 @@ documents = st.recursive(
     st.sampled_from(["task", "data", "islands", "training", "strategy", "evaluation.strategies"]),
     documents,
 )
+@example(field="task", nonsense={"type": []})
 def test_nonsense_is_a_problem_never_a_crash(field: str, nonsense: object) -> None:
     try:
         parse_job(job_document(**{field: nonsense}))
@@ -136,4 +137,4 @@ def test_nonsense_is_a_problem_never_a_crash(field: str, nonsense: object) -> No
 
 def test_a_transformer_of_many_narrow_heads_is_accepted() -> None:
     dit = {"type": "DiT", "dit": {"width": 48, "heads": 8}}
-    assert make_job(**{"task.diffusion": {"architecture": dit}})
+    assert make_job(**{"task.diffusion": {"architecture": dit}}).spec.task.type == "Diffusion"
