@@ -146,7 +146,6 @@ class EvaluateOrder(WorkerOrder):
     role: Literal["evaluate"] = "evaluate"
     task: Task
     data: Data
-    training: Training
     count: int
     quorum: int
     combine: Combine

@@ -53,11 +53,11 @@ def _read(path: Path) -> WorkOrder:
 
 def _run(order: WorkOrder) -> None:
     # By name: the hub must not load torch, nor an island the evaluation's libraries.
-    role = import_module(f"atoll_worker.roles.{order.role}")
     if isinstance(order, HubOrder):
-        role.run(order)
+        import_module("atoll_worker.roles.hub").run(order)
         return
-    stop = process.StopFlag()
+    stop = process.StopFlag()  # before torch is loaded, which can take seconds
+    role = import_module(f"atoll_worker.roles.{order.role}")
     with import_module("atoll_worker.context").open_context(order, stop) as context:
         role.run(order, context)
 

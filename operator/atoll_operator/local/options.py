@@ -1,6 +1,5 @@
 """How `atoll run` uses this machine."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Protocol
 from atoll_api.names import Ref, StepName
 from atoll_operator import progress
 from atoll_operator.identity import Identity
+from atoll_operator.local.cores import usable_cores
 from atoll_operator.plan.model import Binding, StepProgress
 
 
@@ -77,4 +77,4 @@ class LocalOptions:
         """How many steps work at once; two threads on one core thrash (6x measured)."""
         if self.parallel is not None:
             return self.parallel
-        return max(1, len(os.sched_getaffinity(0)) // threads)
+        return max(1, usable_cores() // threads)

@@ -88,9 +88,11 @@ async def _locked(place: RunFolder, options: LocalOptions) -> AsyncIterator[int]
 
 
 def _reopen(place: RunFolder) -> None:
-    """A failure ends one run; the next one tries again."""
+    """A failure ends one run; the next one tries again. So does a report that was removed."""
     previous = place.read_status()
-    if previous is not None and not isinstance(ended_in(previous), Complete):
+    if previous is None:
+        return
+    if not isinstance(ended_in(previous), Complete) or not place.report.exists():
         place.write_status(resumed(previous, time.time()))
 
 

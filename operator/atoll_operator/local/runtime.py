@@ -93,7 +93,7 @@ class LocalRuntime:
         """The level now; asks the hub, though not more often than `Timing.poll_seconds`."""
         children = {name: process.child for name, process in self._children.items()}
         await self._listen(children)
-        if names.REPORT_REF in self._heard.bindings and not self._metrics:
+        if names.REPORT_REF in self._bindings() and not self._metrics:
             self._metrics = self._folder.read_metrics()
         return Observed(
             start_time=self._start_time,
@@ -102,11 +102,18 @@ class LocalRuntime:
                 self._hub.address if self._heard.at is not None else None,
             ),
             children={name: self._as_heard(name, child) for name, child in children.items()},
-            bindings=dict(self._heard.bindings),
+            bindings=self._bindings(),
             progress=dict(self._heard.progress),
             stop_requested=self._stop_requested,
             metrics=self._metrics,
         )
+
+    def _bindings(self) -> dict[Ref, Binding]:
+        """What is bound; without the report while its file is not there: it is written first."""
+        bindings = dict(self._heard.bindings)
+        if not self._folder.report.exists():
+            bindings.pop(names.REPORT_REF, None)
+        return bindings
 
     async def apply(self, action: Action) -> None:
         """Carry out one action; starts and stops return at once, the level follows."""

@@ -89,7 +89,6 @@ def _training(spec: TrainingJobSpec) -> dict[str, Any]:
 def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
     return {
         "task": spec.task,
-        "training": spec.training,
         "count": spec.islands.count,
         "quorum": spec.islands.required,
         "combine": _ensemble(spec).combine,
