@@ -58,7 +58,7 @@ generate: $(READY) ## Write the generated files: protos/gen and the CRD
 
 lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --extra cli --group dev pyproject.toml -o requirements.lock
+	  --no-header --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
 	echo "uv" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate - -o tools/bootstrap.lock
 

@@ -76,6 +76,14 @@ class SyncError(OSError):
     """A sync failed: nobody knows what is on the disk, and asking again would lie."""
 
 
+class TakenError(OSError):
+    """Somebody else gave this name to a file first."""
+
+
+class AwayError(OSError):
+    """Whatever holds the files does not answer; another attempt may help."""
+
+
 @contextmanager
 def syncing() -> Iterator[None]:
     """Tell failures of a sync, which are final, from those of a write.

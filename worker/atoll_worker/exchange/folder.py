@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
-from atoll_worker.exchange.disk import Disk, SyncError, syncing
+from atoll_worker.errors import FinalError, NoSpaceError, UnavailableError, WorkerError
+from atoll_worker.exchange.disk import AwayError, Disk, SyncError, TakenError, syncing
 from atoll_worker.exchange.lock import FolderLock
 from atoll_worker.exchange.spares import Spare, Spares, SpareSizes
 
@@ -76,15 +76,19 @@ class Folder:
 
         Raises:
             NoSpaceError: it is full or read-only.
+            UnavailableError: it does not answer.
+            TakenError: a name that is given once was given by another process.
             WorkerError: it failed, or a sync did: nothing is written any more.
         """
         self.check()
         try:
             yield
+        except TakenError:
+            raise
         except OSError as error:
             told = self._told(size_bytes, error)
-            full = error.errno in _NO_SPACE | _READ_ONLY
-            if isinstance(error, SyncError) or not full:
+            known = isinstance(error, AwayError) or error.errno in _NO_SPACE | _READ_ONLY
+            if isinstance(error, SyncError) or not known:
                 self._broken = told
             raise told from error
 
@@ -176,6 +180,8 @@ class Folder:
         return self.incoming / f"{next(self._count)}.part"
 
     def _told(self, size_bytes: int, error: OSError) -> WorkerError:
+        if isinstance(error, AwayError):
+            return UnavailableError(f"what holds {self.path} does not answer: {error.strerror}")
         if error.errno in _READ_ONLY:
             return NoSpaceError(f"{self.path} is read-only: make it writable and run again")
         if error.errno not in _NO_SPACE:

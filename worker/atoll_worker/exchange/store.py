@@ -19,7 +19,7 @@ from blake3 import blake3
 from atoll_worker.errors import CorruptArtifactError, QuotaError, WorkerError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange import pack as packs
-from atoll_worker.exchange.disk import Disk, LocalDisk, syncing
+from atoll_worker.exchange.disk import AwayError, Disk, LocalDisk, TakenError, syncing
 from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.index import Bound, Index, Pin
 from atoll_worker.exchange.manifest import Blob, Manifest, digest_of
@@ -81,12 +81,13 @@ class Store:
         self._uploads: dict[str, Upload] = {}
         self._readers: dict[int, Pin] = {}
         self._count = itertools.count()
-        self._garbage = True  # whether a pack may have lost its last holder
+        self._garbage = False  # whether a pack may have lost its last holder
         self._limits = limits or Limits()
         self._files = Folder(folder, self._disk, self._limits.spares)
         try:
             with self._files.writing(0):
                 self._load()
+            self._garbage = True
             self._collect()
         except BaseException:
             self._files.release()
@@ -179,10 +180,13 @@ class Store:
                 if upload.outstanding() or not self._holds(upload):
                     count = len(upload.outstanding())
                     raise BusyError(f"{upload.ref} still lacks {count} blobs: open it again")
-            bound = self._bind(upload)
+            try:
+                bound, new = self._bind(upload), True
+            except TakenError:
+                bound, new = self._adopt(upload.ref), False
             with self._lock:
                 self._end(session)
-            return bound, True
+            return bound, new
 
     def resolve(self, ref: str) -> tuple[Bound, bytes]:
         """What a ref is bound to, and the manifest's bytes.
@@ -294,6 +298,8 @@ class Store:
             length = packs.head_bytes(self._disk.read(path, 0, packs.PREFIX.size))
             head = self._disk.read(path, 0, length)
             return packs.read_head(path.name, head, self._disk.size(path))
+        except AwayError:
+            raise
         except (ValueError, OSError):
             return None  # whoever reads a ref that needs it is told
 
@@ -356,6 +362,19 @@ class Store:
         with self._lock:
             return self._index.bind(upload.ref, upload.manifest)
 
+    def _adopt(self, ref: str) -> Bound:
+        """Take note of a binding that another hub of the same bucket made first."""
+        with self._lock, self._files.writing(0):
+            for name in self._disk.names(self._files.packs):
+                pack = (
+                    None if name in self._index.packs else self._load_pack(self._files.packs / name)
+                )
+                if pack is not None:
+                    self._index.add(pack)
+            self._load_ref(self._ref_path(ref))
+            self._garbage = True
+            return self._index.refs[ref]
+
     def _holds(self, upload: Upload) -> bool:
         """Whether all that an upload counts on, and does not bring, is still there."""
         brought = {blob.digest for blob in upload.missing}
@@ -411,6 +430,9 @@ class Store:
     def _read(self, name: str, offset_bytes: int, size_bytes: int) -> bytes:
         try:
             return self._disk.read(self._files.packs / name, offset_bytes, size_bytes)
+        except AwayError:
+            with self._files.writing(0):
+                raise
         except OSError:
             return b""  # a file that cannot be read is as good as one that is cut
 
