@@ -47,7 +47,7 @@ def trained(tmp_path: Path, task: Task = SMALL_DIFFUSION) -> SmallJob:
 def order(job: SmallJob, folder: Path, **changes: Any) -> EvaluateOrder:
     said: dict[str, Any] = {
         **job.island_order(0).model_dump(
-            exclude={"role", "island", "optimizer_implementation", "encoding"}
+            exclude={"role", "island", "optimizer_implementation", "encoding", "training"}
         ),
         "step": "evaluate",
         "count": COUNT,
