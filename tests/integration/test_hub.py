@@ -324,7 +324,7 @@ def test_a_published_blob_is_checked(hub: HubProcess) -> None:
         chunk = pb.BlobChunk(blob_digest=digest, content=bytes(16))
         request = pb.PublishRequest(session_id=missing.session_id, chunks=[chunk])
         with pytest.raises(grpc.RpcError, match="arrived altered") as caught:
-            stub.Publish(iter([request]))
+            list(stub.Publish(iter([request])))
         assert caught.value.code() == grpc.StatusCode.DATA_LOSS
 
 

@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+from torch import Tensor
+
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.names import Ref
 from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.connection import UNARY_SECONDS, Connection, Effort, Patience
-from atoll_worker.exchange.encoding import Encoded, check_ref, encode
+from atoll_worker.exchange.encoding import Decoder, Encoded, check_ref, encode
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.reporter import HubProgress
-from atoll_worker.exchange.transfer import Download, upload
+from atoll_worker.exchange.traffic import Traffic
+from atoll_worker.exchange.transfer import Download, Upload
 from atoll_worker.ports import Artifact, Binding, ProgressReport
 
 
@@ -28,6 +31,7 @@ class ExchangeClient:
     ) -> None:
         self._connection = Connection(address, credentials, patience or Patience())
         self._progress = HubProgress(self._connection, credentials.process.step)
+        self.traffic = Traffic("hub")
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +58,8 @@ class ExchangeClient:
         encoded = encode(artifact)
         return self._connection.retry(lambda effort: self._publish(ref, encoded, effort))
 
-    def fetch(self, ref: Ref) -> Artifact:
-        """See `ports.Artifacts.fetch`."""
+    def fetch(self, ref: Ref, into: Mapping[str, Tensor] | None = None) -> Artifact:
+        """See `ports.Artifacts.fetch`; tensors of `into` that fit are overwritten and returned."""
         check_ref(ref)
         answer = self._connection.retry(
             lambda _: self._connection.exchange.Resolve(
@@ -68,7 +72,7 @@ class ExchangeClient:
             manifest = manifests.parse(answer.manifest)
         except manifests.ManifestError as error:
             raise CorruptArtifactError(f"{ref} cannot be read: {error}") from error
-        download = Download(ref, manifest)
+        download = Download(ref, manifest, Decoder(manifest, into), self.traffic)
         return self._connection.retry(
             lambda effort: download.run(self._connection, effort)
         ).finish()
@@ -92,13 +96,13 @@ class ExchangeClient:
         )
 
     def _publish(self, ref: Ref, encoded: Encoded, effort: Effort) -> Binding:
-        """One attempt; the hub says each time what it still lacks."""
+        """One attempt; the hub says each time what it still lacks, and how far it came."""
         exchange = self._connection.exchange
         request = pb.MissingRequest(ref=ref, manifest=encoded.manifest.to_bytes())
         session = exchange.Missing(request, timeout=UNARY_SECONDS)
-        if session.blob_digests:
-            digests = list(session.blob_digests)
-            upload(self._connection, session.session_id, encoded, digests, effort)
+        while session.blob_digests:
+            Upload(encoded, self.traffic).run(self._connection, session, effort)
+            session = exchange.Missing(request, timeout=UNARY_SECONDS)
         bind = pb.BindRequest(session_id=session.session_id)
         return _from_wire(exchange.Bind(bind, timeout=UNARY_SECONDS).binding)
 

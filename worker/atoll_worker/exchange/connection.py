@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import grpc
 
+from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_worker.errors import (
@@ -27,6 +28,7 @@ from atoll_worker.exchange.identity import Credentials
 UNARY_SECONDS: Final = 10.0
 """Deadline of one attempt of a call that moves no blobs."""
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+_SERVICE: Final = "/atoll.exchange.v1.ExchangeService"
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # the hub is never behind one
     ("grpc.use_local_subchannel_pool", 1),
@@ -119,11 +121,18 @@ class Connection:
         self._channel = grpc.secure_channel(address, credentials.for_channel(), options)
         self.exchange = exchange_grpc.ExchangeServiceStub(self._channel)
         self.progress = progress_grpc.ProgressServiceStub(self._channel)
+        # Bytes go on a connection of their own: a control call never waits behind them.
+        self._bulk = grpc.secure_channel(address, credentials.for_channel(), options)
+        self.publish: Any = self._bulk.stream_stream(f"{_SERVICE}/Publish")
+        self.fetch: Any = self._bulk.unary_stream(
+            f"{_SERVICE}/Fetch", request_serializer=pb.FetchRequest.SerializeToString
+        )
 
     def close(self) -> None:
         """Cancel what runs and close the channel."""
         self._closed.set()
         self._channel.close()
+        self._bulk.close()
 
     def retry(self, attempt: Callable[[Effort], T], patience_seconds: float | None = None) -> T:
         """Make attempts until one succeeds.

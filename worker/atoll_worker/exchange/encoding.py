@@ -119,14 +119,23 @@ class Decoder:
         ContractError: a tensor is encoded in a way that this version cannot read.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, into: Mapping[str, Tensor] | None = None) -> None:
+        """Take memory.
+
+        Args:
+            manifest: What will arrive.
+            into: Tensors to overwrite, by name, where one fits: to touch new memory costs more
+                than to receive.
+        """
         self._manifest = manifest
         self._encoding = _encoding_of(manifest)
         self._contents: list[Tensor] = []
         self._places: dict[str, list[memoryview]] = {}
         for tensor in manifest.tensors:
             size = layout.encoded_bytes(tensor.encoding, tensor.dtype, tensor.shape)
-            self._contents.append(torch.empty(size, dtype=torch.uint8))
+            reused = _reusable(tensor, (into or {}).get(tensor.name))
+            fresh = torch.empty(size, dtype=torch.uint8) if reused is None else reused
+            self._contents.append(fresh)
             content = raw.view(self._contents[-1])
             for blob in tensor.blobs:
                 self._places.setdefault(blob.digest, []).append(content[: blob.size_bytes])
@@ -150,6 +159,16 @@ class Decoder:
         tensors = {it.name: _decode(it, self._contents.pop()) for it in self._manifest.tensors}
         manifest = self._manifest
         return Artifact(tensors, manifest.metadata, manifest.parents, self._encoding)
+
+
+def _reusable(entry: TensorEntry, tensor: Tensor | None) -> Tensor | None:
+    """The memory of a tensor as bytes, if the entry's raw bytes can be written there."""
+    if tensor is None or entry.encoding != layout.RAW or not tensor.is_contiguous():
+        return None
+    fits = (raw.NAMES.get(tensor.dtype), tuple(tensor.shape)) == (entry.dtype, entry.shape)
+    if not fits or tensor.device.type != "cpu":
+        return None
+    return tensor.detach().reshape(-1).view(torch.uint8)
 
 
 def _encoding_of(manifest: Manifest) -> Encoding:

@@ -1,4 +1,6 @@
-"""The hub's side of the exchange: gRPC in front of the store. No torch, no numpy.
+"""The serving side of the exchange: gRPC in front of a store. No torch, no numpy.
+
+The hub serves a `Store`, an island `Snapshots`; the calls are the same.
 
 The event loop never touches the disk: what may block runs on a few threads, and a call that is
 cancelled waits for its thread before it goes.
@@ -7,9 +9,9 @@ cancelled waits for its thread before it goes.
 # ruff: noqa: N802, ARG002 - gRPC fixes the names and arguments of a servicer's methods
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -20,26 +22,27 @@ from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_worker.errors import CorruptArtifactError, NoSpaceError, WorkerError
+from atoll_worker.exchange import frames
 from atoll_worker.exchange.access import Action
+from atoll_worker.exchange.frames import PIECE_BYTES, Chunk
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.index import Bound
+from atoll_worker.exchange.line import BulkLimits, Line, Turn
 from atoll_worker.exchange.manifest import ManifestError
 from atoll_worker.exchange.progress import ProgressBook
-from atoll_worker.exchange.store import (
-    PIECE_BYTES,
-    ChangedError,
-    NotBoundError,
-    Pieces,
-    Range,
-    Store,
-)
-from atoll_worker.exchange.upload import BlobWriter, BusyError
+from atoll_worker.exchange.shelf import Shelf, Writer
+from atoll_worker.exchange.store import ChangedError, NotBoundError, Range
+from atoll_worker.exchange.traffic import Traffic
+from atoll_worker.exchange.upload import BusyError
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-BULK_STREAMS: Final = 2
-"""Transfers at once: more only cost memory."""
-STALL_SECONDS: Final = 30.0
-"""A transfer that moves nothing for so long gives its place to another."""
+MAX_RANGES: Final = 65_536
+"""Blobs of one Fetch: more than a manifest of the largest size can list."""
+MAX_UNHEARD: Final = 4096
+"""Bindings that a Watch may lag behind before it is ended; whoever watches asks again."""
+TELL_BYTES: Final = 4 * PIECE_BYTES
+"""A Publish is told how far it is as often."""
+EXCHANGE_SERVICE: Final = "atoll.exchange.v1.ExchangeService"
 IDLE_SESSION_SECONDS: Final = 600.0
 
 _OPTIONS: Final = (
@@ -97,8 +100,7 @@ def _refusing(
             return await method(server, request, context)
         except tuple(kind for kind, _ in _STATUSES) as error:
             code = next(code for kind, code in _STATUSES if isinstance(error, kind))
-            message = str(error) or f"nothing moved for {STALL_SECONDS:.0f} s"
-            return await context.abort(code, message)
+            return await context.abort(code, str(error))
 
     return answer
 
@@ -106,11 +108,15 @@ def _refusing(
 class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     """Artifacts over gRPC; see the comments in exchange.proto."""
 
-    def __init__(self, store: Store, threads: Threads, guard: Guard) -> None:
+    def __init__(
+        self, store: Shelf, threads: Threads, guard: Guard, limits: BulkLimits | None = None
+    ) -> None:
         self._store = store
         self._guard = guard
         self._threads = threads
-        self._bulk = asyncio.Semaphore(BULK_STREAMS)
+        self._limits = limits or BulkLimits()
+        self._line = Line(self._limits)
+        self.traffic = Traffic("client")
         self._watchers: set[asyncio.Queue[Bound | None]] = set()
 
     def end_watches(self) -> None:
@@ -126,24 +132,53 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         session, blobs = await self._threads.call(
             self._store.open_upload, request.ref, request.manifest, readable
         )
-        return pb.MissingResponse(session_id=session, blob_digests=[it.digest for it in blobs])
+        reached = self._store.reached(session) if blobs else {}
+        partial = [
+            pb.BlobRange(blob_digest=it.digest, offset_bytes=reached[it.digest])
+            for it in blobs
+            if it.digest in reached
+        ]
+        return pb.MissingResponse(
+            session_id=session, blob_digests=[it.digest for it in blobs], partial=partial
+        )
 
     @_refusing
-    async def Publish(
-        self, request_iterator: AsyncIterator[pb.PublishRequest], context: Servicer
-    ) -> pb.PublishResponse:
-        """Receive blobs."""
+    async def Publish(  # type: ignore[override] # bytes, and the other of gRPC's ways to stream
+        self, request_iterator: object, context: Servicer
+    ) -> None:
+        """Receive blobs. Messages are bytes as `frames` reads them."""
         await self._guard.caller(context)  # before it takes a place; the session is checked below
-        async with self._bulk:
+
+        async def tell(received_bytes: int = 0) -> None:
+            answer = pb.PublishResponse(received_bytes=received_bytes)
+            async with self._moving():
+                await context.write(answer.SerializeToString())
+
+        async with self._line.place(tell) as turn:
             with ExitStack() as stack:
-                writer: BlobWriter | None = None
-                async for request in _unstalled(request_iterator):
-                    if writer is None:
-                        ref = self._store.ref_of(request.session_id)
-                        await self._guard.require(context, Action.BIND, ref)
-                        writer = stack.enter_context(self._store.writer(request.session_id))
-                    await self._threads.call(_receive, writer, request)
-                return pb.PublishResponse(received_bytes=writer.received_bytes if writer else 0)
+                received = told = 0
+                async for taken in self._receive(context, turn, stack):
+                    received += taken
+                    if received - told >= TELL_BYTES:
+                        await tell(received)
+                        told = received
+                await tell(received)
+
+    async def _receive(self, context: Servicer, turn: Turn, stack: ExitStack) -> AsyncIterator[int]:
+        """Bytes of blobs of each message, once they are in the store."""
+        writer: Writer | None = None
+        while not turn.over:
+            async with self._moving():
+                message = await context.read()
+            if message is grpc.aio.EOF:
+                return
+            session, chunks = frames.decode_publish(message)
+            if writer is None:
+                await self._guard.require(context, Action.BIND, self._store.ref_of(session))
+                writer = stack.enter_context(self._store.writer(session))
+            taken = await self._threads.call(_take, writer, chunks)
+            self.traffic.add("received", taken)
+            yield taken
 
     @_refusing
     async def Bind(self, request: pb.BindRequest, context: Servicer) -> pb.BindResponse:
@@ -152,7 +187,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         await self._guard.require(context, Action.BIND, ref)
         bound, new = await self._threads.call(self._store.bind, request.session_id)
         for queue in self._watchers if new else ():
-            queue.put_nowait(bound)
+            queue.put_nowait(bound if queue.qsize() < MAX_UNHEARD else None)
         return pb.BindResponse(binding=to_binding(bound))
 
     @_refusing
@@ -166,18 +201,36 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     async def Fetch(  # type: ignore[override] # the other of gRPC's two ways to stream
         self, request: pb.FetchRequest, context: Servicer
     ) -> None:
-        """Send blobs, many to a message."""
+        """Send blobs, many to a message. Messages are bytes as `frames` writes them."""
         await self._guard.require(context, Action.READ, request.ref)
-        ranges = [Range(it.blob_digest, it.offset_bytes) for it in request.ranges]
-        async with self._bulk:
+        ranges = _ranges(request)
+
+        async def send(message: bytes = b"") -> None:
+            async with self._moving():
+                await context.write(message)
+
+        async with self._line.place(send) as turn:
             pieces = self._store.read(request.ref, request.manifest_digest, ranges)
-            messages = _packed(pieces)
+            packed = frames.packed(pieces)
             try:
-                while (message := await self._threads.call(next, messages, None)) is not None:
-                    await asyncio.wait_for(context.write(message), STALL_SECONDS)
+                while not turn.over:
+                    message, size = await self._threads.call(_next_message, packed)
+                    if not message:
+                        return
+                    await send(message)
+                    self.traffic.add("sent", size)
             finally:
-                messages.close()
                 pieces.close()  # lets go of what is pinned
+
+    @asynccontextmanager
+    async def _moving(self) -> AsyncIterator[None]:
+        """End what moves nothing for too long."""
+        seconds = self._limits.stall_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise TimeoutError(f"the transfer moved nothing for {seconds:g} s") from None
 
     async def Watch(
         self, request: pb.WatchRequest, context: Servicer
@@ -209,7 +262,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
 class ProgressServer(progress_grpc.ProgressServiceServicer):
     """Progress over gRPC."""
 
-    def __init__(self, store: Store, book: ProgressBook, threads: Threads, guard: Guard) -> None:
+    def __init__(self, store: Shelf, book: ProgressBook, threads: Threads, guard: Guard) -> None:
         self._store = store
         self._guard = guard
         self._book = book
@@ -239,15 +292,30 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
 
 
 def build_server(
-    store: Store, book: ProgressBook, threads: Threads, guard: Guard
+    store: Shelf,
+    book: ProgressBook,
+    threads: Threads,
+    guard: Guard,
+    limits: BulkLimits | None = None,
 ) -> tuple[grpc.aio.Server, ExchangeServer]:
     """A server with both services, not yet bound to a port; and its exchange."""
     server = grpc.aio.server(options=_OPTIONS)
-    exchange = ExchangeServer(store, threads, guard)
+    exchange = ExchangeServer(store, threads, guard, limits)
     exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
+    server.add_registered_method_handlers(EXCHANGE_SERVICE, _bulk_handlers(exchange))
     progress = ProgressServer(store, book, threads, guard)
     progress_grpc.add_ProgressServiceServicer_to_server(progress, server)
     return server, exchange
+
+
+def _bulk_handlers(exchange: ExchangeServer) -> dict[str, Any]:
+    """Publish and Fetch with their bulk messages left as bytes, in place of the generated ones."""
+    return {
+        "Publish": grpc.stream_stream_rpc_method_handler(exchange.Publish),
+        "Fetch": grpc.unary_stream_rpc_method_handler(
+            exchange.Fetch, request_deserializer=pb.FetchRequest.FromString
+        ),
+    }
 
 
 def to_binding(bound: Bound) -> pb.Binding:
@@ -260,31 +328,22 @@ def to_binding(bound: Bound) -> pb.Binding:
     )
 
 
-async def _unstalled(requests: AsyncIterator[T]) -> AsyncIterator[T]:
-    iterator = aiter(requests)
-    while True:
-        try:
-            yield await asyncio.wait_for(anext(iterator), STALL_SECONDS)
-        except StopAsyncIteration:
-            return
+def _ranges(request: pb.FetchRequest) -> list[Range]:
+    ranges = [Range(it.blob_digest, it.offset_bytes) for it in request.ranges]
+    if len(ranges) > MAX_RANGES:
+        raise ManifestError(f"{len(ranges)} blobs in one call, the limit is {MAX_RANGES}")
+    if len({wanted.digest for wanted in ranges}) < len(ranges):
+        raise ManifestError(f"a blob of {request.ref[:80]} is asked for twice in one call")
+    return ranges
 
 
-def _receive(writer: BlobWriter, request: pb.PublishRequest) -> None:
-    if sum(len(chunk.content) for chunk in request.chunks) > PIECE_BYTES:
-        raise ManifestError(f"a message holds more than {PIECE_BYTES} bytes of blobs")
-    for chunk in request.chunks:
-        writer.write(chunk.blob_digest, chunk.offset_bytes, chunk.content)
+def _take(writer: Writer, chunks: Sequence[Chunk]) -> int:
+    for digest, offset, content in chunks:
+        writer.write(digest, offset, content)
+    return sum(len(content) for _, _, content in chunks)
 
 
-def _packed(pieces: Pieces) -> Generator[pb.FetchResponse, None, None]:
-    """Messages of at most `PIECE_BYTES`: a message for each small blob would cost 9 times more."""
-    chunks: list[pb.BlobChunk] = []
-    size = 0
-    for digest, offset, content in pieces:
-        if size + len(content) > PIECE_BYTES:
-            yield pb.FetchResponse(chunks=chunks)
-            chunks, size = [], 0
-        chunks.append(pb.BlobChunk(blob_digest=digest, offset_bytes=offset, content=content))
-        size += len(content)
-    if chunks:
-        yield pb.FetchResponse(chunks=chunks)
+def _next_message(packed: Iterator[list[Chunk]]) -> tuple[bytes, int]:
+    """The next message and the bytes of blobs in it; no bytes at the end."""
+    chunks = next(packed, [])
+    return frames.encode_fetch(chunks), sum(len(content) for _, _, content in chunks)

@@ -3,6 +3,17 @@
 isort:skip_file
 Artifacts between processes: blobs named by their BLAKE3 digest, manifests that list them,
 refs bound once to a manifest. No call carries a Python object.
+
+Digests are "blake3:" and 64 lower-case hexadecimal digits (71 bytes). Refs are segments of
+[a-z0-9-] between single slashes, at most 256 bytes. All integers are non-negative.
+No message is longer than 16 MiB; what is longer is refused with RESOURCE_EXHAUSTED.
+
+Statuses, each with one sentence that names the thing: INVALID_ARGUMENT a limit or a form is
+broken; NOT_FOUND nothing is bound to the ref; FAILED_PRECONDITION the ref is bound to another
+manifest than the one read before; ABORTED the upload ended, or another stream sends to it: open
+it again; RESOURCE_EXHAUSTED the disk is full; DATA_LOSS bytes do not have their digest;
+DEADLINE_EXCEEDED nothing moved for 30 s; PERMISSION_DENIED and UNAUTHENTICATED the caller may
+not. UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED and CANCELLED are worth another attempt.
 """
 
 from collections import abc as _abc
@@ -31,14 +42,14 @@ class Binding(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     PARENT_DIGESTS_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
-    """At most 256 bytes of [a-z0-9-/]."""
+    """The readable name; at most 256 bytes."""
     manifest_digest: _builtins.str
-    """"blake3:" and 64 hexadecimal digits: the digest of the manifest's bytes."""
+    """The digest of the manifest's bytes, which names the artifact."""
     size_bytes: _builtins.int
-    """Bytes of all blobs of the manifest."""
+    """Bytes of all blobs of the manifest; at most 1 TiB."""
     @_builtins.property
     def parent_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Manifest digests that this artifact was made from."""
+        """Manifest digests that this artifact was made from; at most 4096."""
 
     def __init__(
         self,
@@ -58,13 +69,18 @@ Global___Binding: _TypeAlias = Binding  # noqa: Y015
 
 @_typing.final
 class MissingRequest(_message.Message):
+    """What is to be uploaded."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
     MANIFEST_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The ref that Bind will bind."""
     manifest: _builtins.bytes
-    """At most 4 MiB of JSON; see docs/artifacts.md."""
+    """Canonical JSON, at most 4 MiB; see docs/artifacts.md. At most 20,000 tensors, of rank 8 and
+    names of 512 bytes, in blobs of at most 64 MiB.
+    """
     def __init__(
         self,
         *,
@@ -81,25 +97,37 @@ Global___MissingRequest: _TypeAlias = MissingRequest  # noqa: Y015
 
 @_typing.final
 class MissingResponse(_message.Message):
+    """What the server lacks."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BLOB_DIGESTS_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Names the upload in Publish and Bind; ends after 10 minutes without progress."""
+    """Names the upload in Publish and Bind; ends after 10 minutes without progress. The same ref
+    and manifest have the same session.
+    """
     @_builtins.property
     def blob_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Digests the server lacks, in the order of the manifest."""
+        """Digests the server lacks, in the order of the manifest, those of `partial` among them. Empty
+        if the ref is bound already: Bind says to what.
+        """
+
+    @_builtins.property
+    def partial(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobRange]:
+        """Blobs that came in part, and at which byte to go on; at most 4."""
 
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         blob_digests: _abc.Iterable[_builtins.str] | None = ...,
+        partial: _abc.Iterable[Global___BlobRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_digests", b"blob_digests", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_digests", b"blob_digests", "partial", b"partial", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,9 +143,11 @@ class BlobChunk(_message.Message):
     OFFSET_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     blob_digest: _builtins.str
+    """The blob's digest, which its bytes must have once it is whole."""
     offset_bytes: _builtins.int
+    """Where in the blob the run begins, in bytes."""
     content: _builtins.bytes
-    """At most 1 MiB over all chunks of one message."""
+    """The run; at most 1 MiB over all chunks of one message."""
     def __init__(
         self,
         *,
@@ -135,14 +165,18 @@ Global___BlobChunk: _TypeAlias = BlobChunk  # noqa: Y015
 
 @_typing.final
 class PublishRequest(_message.Message):
+    """A part of an upload."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     CHUNKS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Set in the first message of the stream."""
+    """The upload; set in the first message of the stream, and not read in the others."""
     @_builtins.property
-    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]: ...
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]:
+        """Runs of bytes, in order within each blob."""
+
     def __init__(
         self,
         *,
@@ -159,11 +193,15 @@ Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
 
 @_typing.final
 class PublishResponse(_message.Message):
+    """How far an upload is."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
     received_bytes: _builtins.int
-    """Bytes of blobs received in this stream."""
+    """Bytes of blobs received in this stream so far. Told at least every 4 MiB and at the end, and
+    every 10 s to a stream that waits in line.
+    """
     def __init__(
         self,
         *,
@@ -179,10 +217,13 @@ Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
 
 @_typing.final
 class BindRequest(_message.Message):
+    """What is to be bound."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The upload, as Missing named it."""
     def __init__(
         self,
         *,
@@ -198,6 +239,8 @@ Global___BindRequest: _TypeAlias = BindRequest  # noqa: Y015
 
 @_typing.final
 class BindResponse(_message.Message):
+    """What stands."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BINDING_FIELD_NUMBER: _builtins.int
@@ -222,10 +265,13 @@ Global___BindResponse: _TypeAlias = BindResponse  # noqa: Y015
 
 @_typing.final
 class ResolveRequest(_message.Message):
+    """Which ref to look up."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The ref."""
     def __init__(
         self,
         *,
@@ -241,13 +287,18 @@ Global___ResolveRequest: _TypeAlias = ResolveRequest  # noqa: Y015
 
 @_typing.final
 class ResolveResponse(_message.Message):
+    """What a ref is bound to."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BINDING_FIELD_NUMBER: _builtins.int
     MANIFEST_FIELD_NUMBER: _builtins.int
     manifest: _builtins.bytes
+    """The manifest's bytes, at most 4 MiB; they have the digest that the binding names."""
     @_builtins.property
-    def binding(self) -> Global___Binding: ...
+    def binding(self) -> Global___Binding:
+        """The binding."""
+
     def __init__(
         self,
         *,
@@ -264,15 +315,16 @@ Global___ResolveResponse: _TypeAlias = ResolveResponse  # noqa: Y015
 
 @_typing.final
 class BlobRange(_message.Message):
-    """From where to send one blob."""
+    """From where to send or to go on with one blob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BLOB_DIGEST_FIELD_NUMBER: _builtins.int
     OFFSET_BYTES_FIELD_NUMBER: _builtins.int
     blob_digest: _builtins.str
+    """The blob's digest."""
     offset_bytes: _builtins.int
-    """0, or how far an earlier stream came."""
+    """0, or how far an earlier stream came, in bytes."""
     def __init__(
         self,
         *,
@@ -289,17 +341,20 @@ Global___BlobRange: _TypeAlias = BlobRange  # noqa: Y015
 
 @_typing.final
 class FetchRequest(_message.Message):
+    """What is to be read."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REF_FIELD_NUMBER: _builtins.int
     MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
     RANGES_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
+    """The ref; the server authorises it, not the digests."""
     manifest_digest: _builtins.str
     """Guards against reading another artifact than the one resolved."""
     @_builtins.property
     def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobRange]:
-        """Blobs wanted, in this order."""
+        """Blobs wanted, in this order; each must be one of the manifest's."""
 
     def __init__(
         self,
@@ -318,11 +373,15 @@ Global___FetchRequest: _TypeAlias = FetchRequest  # noqa: Y015
 
 @_typing.final
 class FetchResponse(_message.Message):
+    """Some of what was asked for."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CHUNKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]: ...
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]:
+        """Runs of bytes, in order. Empty every 10 s while the stream waits in line."""
+
     def __init__(
         self,
         *,
@@ -338,12 +397,14 @@ Global___FetchResponse: _TypeAlias = FetchResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
+    """What to hear of."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PREFIXES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Refs that begin with one of these; the empty prefix means all."""
+        """Refs that begin with one of these; the empty prefix means all, no prefix means none."""
 
     def __init__(
         self,
@@ -360,11 +421,15 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
+    """One ref that is bound."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BINDING_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def binding(self) -> Global___Binding: ...
+    def binding(self) -> Global___Binding:
+        """The binding."""
+
     def __init__(
         self,
         *,
@@ -380,11 +445,15 @@ Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
 
 @_typing.final
 class DropRequest(_message.Message):
+    """What to unbind."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REFS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The refs; those that are not bound are passed over."""
+
     def __init__(
         self,
         *,
@@ -400,6 +469,8 @@ Global___DropRequest: _TypeAlias = DropRequest  # noqa: Y015
 
 @_typing.final
 class DropResponse(_message.Message):
+    """What was unbound."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REFS_FIELD_NUMBER: _builtins.int

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ExchangeServiceStub:
-    """Keeps artifacts and hands them out. Control calls are unary; bytes flow in streams.
+    """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
+    in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
     """
 
     def __init__(self, channel):
@@ -40,7 +41,7 @@ class ExchangeServiceStub:
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.MissingRequest.SerializeToString,
                 response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.MissingResponse.FromString,
                 _registered_method=True)
-        self.Publish = channel.stream_unary(
+        self.Publish = channel.stream_stream(
                 '/atoll.exchange.v1.ExchangeService/Publish',
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.PublishRequest.SerializeToString,
                 response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.PublishResponse.FromString,
@@ -73,18 +74,23 @@ class ExchangeServiceStub:
 
 
 class ExchangeServiceServicer:
-    """Keeps artifacts and hands them out. Control calls are unary; bytes flow in streams.
+    """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
+    in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
     """
 
     def Missing(self, request, context):
-        """Opens an upload: says which blobs of a manifest the server lacks, and pins the others.
+        """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
+        lacks, and pins the others until the upload ends. Ask again after a broken Publish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Publish(self, request_iterator, context):
-        """Uploads blobs of one session. A blob may be split over messages; a message may hold many.
+        """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
+        many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
+        that it has not heard of: what a broken connection costs is bounded.
+        The server may end the stream early, for others wait: call Missing and go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,14 +111,16 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Fetch(self, request, context):
-        """Streams blobs of a ref's manifest, each from a byte offset.
+        """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+        The server may end the stream early, for others wait: ask for the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Streams each ref that is, or becomes, bound under one of the given prefixes.
+        """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
+        named twice. Lasts until the caller or the server ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,7 +141,7 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.MissingRequest.FromString,
                     response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.MissingResponse.SerializeToString,
             ),
-            'Publish': grpc.stream_unary_rpc_method_handler(
+            'Publish': grpc.stream_stream_rpc_method_handler(
                     servicer.Publish,
                     request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.PublishRequest.FromString,
                     response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.PublishResponse.SerializeToString,
@@ -172,7 +180,8 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExchangeService:
-    """Keeps artifacts and hands them out. Control calls are unary; bytes flow in streams.
+    """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
+    in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
     """
 
     @staticmethod
@@ -213,7 +222,7 @@ class ExchangeService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_unary(
+        return grpc.experimental.stream_stream(
             request_iterator,
             target,
             '/atoll.exchange.v1.ExchangeService/Publish',

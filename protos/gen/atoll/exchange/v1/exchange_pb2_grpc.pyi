@@ -3,6 +3,17 @@
 isort:skip_file
 Artifacts between processes: blobs named by their BLAKE3 digest, manifests that list them,
 refs bound once to a manifest. No call carries a Python object.
+
+Digests are "blake3:" and 64 lower-case hexadecimal digits (71 bytes). Refs are segments of
+[a-z0-9-] between single slashes, at most 256 bytes. All integers are non-negative.
+No message is longer than 16 MiB; what is longer is refused with RESOURCE_EXHAUSTED.
+
+Statuses, each with one sentence that names the thing: INVALID_ARGUMENT a limit or a form is
+broken; NOT_FOUND nothing is bound to the ref; FAILED_PRECONDITION the ref is bound to another
+manifest than the one read before; ABORTED the upload ended, or another stream sends to it: open
+it again; RESOURCE_EXHAUSTED the disk is full; DATA_LOSS bytes do not have their digest;
+DEADLINE_EXCEEDED nothing moved for 30 s; PERMISSION_DENIED and UNAUTHENTICATED the caller may
+not. UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED and CANCELLED are worth another attempt.
 """
 
 from atoll.exchange.v1 import exchange_pb2 as _exchange_pb2
@@ -29,49 +40,75 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExchangeServiceStub:
-    """Keeps artifacts and hands them out. Control calls are unary; bytes flow in streams."""
+    """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
+    in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExchangeServiceAsyncStub: ...
     Missing: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.MissingRequest, _exchange_pb2.MissingResponse]
-    """Opens an upload: says which blobs of a manifest the server lacks, and pins the others."""
-    Publish: _grpc.StreamUnaryMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]
-    """Uploads blobs of one session. A blob may be split over messages; a message may hold many."""
+    """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
+    lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+    """
+    Publish: _grpc.StreamStreamMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]
+    """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
+    many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
+    that it has not heard of: what a broken connection costs is bounded.
+    The server may end the stream early, for others wait: call Missing and go on.
+    """
     Bind: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.BindRequest, _exchange_pb2.BindResponse]
     """Binds a ref to a manifest whose blobs are all there, durably, before it answers."""
     Resolve: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ResolveRequest, _exchange_pb2.ResolveResponse]
     """What a ref is bound to, with the manifest's bytes."""
     Fetch: _grpc.UnaryStreamMultiCallable[_exchange_pb2.FetchRequest, _exchange_pb2.FetchResponse]
-    """Streams blobs of a ref's manifest, each from a byte offset."""
+    """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+    The server may end the stream early, for others wait: ask for the rest.
+    """
     Watch: _grpc.UnaryStreamMultiCallable[_exchange_pb2.WatchRequest, _exchange_pb2.WatchResponse]
-    """Streams each ref that is, or becomes, bound under one of the given prefixes."""
+    """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
+    named twice. Lasts until the caller or the server ends.
+    """
     Drop: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.DropRequest, _exchange_pb2.DropResponse]
     """Unbinds refs; the space of blobs that no ref reaches is reclaimed."""
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
-    """Keeps artifacts and hands them out. Control calls are unary; bytes flow in streams."""
+    """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
+    in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Missing: _aio.UnaryUnaryMultiCallable[_exchange_pb2.MissingRequest, _exchange_pb2.MissingResponse]  # type: ignore[assignment]
-    """Opens an upload: says which blobs of a manifest the server lacks, and pins the others."""
-    Publish: _aio.StreamUnaryMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]  # type: ignore[assignment]
-    """Uploads blobs of one session. A blob may be split over messages; a message may hold many."""
+    """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
+    lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+    """
+    Publish: _aio.StreamStreamMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]  # type: ignore[assignment]
+    """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
+    many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
+    that it has not heard of: what a broken connection costs is bounded.
+    The server may end the stream early, for others wait: call Missing and go on.
+    """
     Bind: _aio.UnaryUnaryMultiCallable[_exchange_pb2.BindRequest, _exchange_pb2.BindResponse]  # type: ignore[assignment]
     """Binds a ref to a manifest whose blobs are all there, durably, before it answers."""
     Resolve: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ResolveRequest, _exchange_pb2.ResolveResponse]  # type: ignore[assignment]
     """What a ref is bound to, with the manifest's bytes."""
     Fetch: _aio.UnaryStreamMultiCallable[_exchange_pb2.FetchRequest, _exchange_pb2.FetchResponse]  # type: ignore[assignment]
-    """Streams blobs of a ref's manifest, each from a byte offset."""
+    """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+    The server may end the stream early, for others wait: ask for the rest.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_exchange_pb2.WatchRequest, _exchange_pb2.WatchResponse]  # type: ignore[assignment]
-    """Streams each ref that is, or becomes, bound under one of the given prefixes."""
+    """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
+    named twice. Lasts until the caller or the server ends.
+    """
     Drop: _aio.UnaryUnaryMultiCallable[_exchange_pb2.DropRequest, _exchange_pb2.DropResponse]  # type: ignore[assignment]
     """Unbinds refs; the space of blobs that no ref reaches is reclaimed."""
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps artifacts and hands them out. Control calls are unary; bytes flow in streams."""
+    """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
+    in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+    """
 
     @_abc_1.abstractmethod
     def Missing(
@@ -79,15 +116,21 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.MissingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.MissingResponse, _abc.Awaitable[_exchange_pb2.MissingResponse]]:
-        """Opens an upload: says which blobs of a manifest the server lacks, and pins the others."""
+        """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
+        lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+        """
 
     @_abc_1.abstractmethod
     def Publish(
         self,
         request_iterator: _MaybeAsyncIterator[_exchange_pb2.PublishRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_exchange_pb2.PublishResponse, _abc.Awaitable[_exchange_pb2.PublishResponse]]:
-        """Uploads blobs of one session. A blob may be split over messages; a message may hold many."""
+    ) -> _typing.Union[_abc.Iterator[_exchange_pb2.PublishResponse], _abc.AsyncIterator[_exchange_pb2.PublishResponse]]:
+        """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
+        many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
+        that it has not heard of: what a broken connection costs is bounded.
+        The server may end the stream early, for others wait: call Missing and go on.
+        """
 
     @_abc_1.abstractmethod
     def Bind(
@@ -111,7 +154,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.FetchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_pb2.FetchResponse], _abc.AsyncIterator[_exchange_pb2.FetchResponse]]:
-        """Streams blobs of a ref's manifest, each from a byte offset."""
+        """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+        The server may end the stream early, for others wait: ask for the rest.
+        """
 
     @_abc_1.abstractmethod
     def Watch(
@@ -119,7 +164,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_pb2.WatchResponse], _abc.AsyncIterator[_exchange_pb2.WatchResponse]]:
-        """Streams each ref that is, or becomes, bound under one of the given prefixes."""
+        """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
+        named twice. Lasts until the caller or the server ends.
+        """
 
     @_abc_1.abstractmethod
     def Drop(

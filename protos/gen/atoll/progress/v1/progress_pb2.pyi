@@ -33,18 +33,21 @@ class StepProgress(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     TRAINING_WIRE_FIELD_NUMBER: _builtins.int
     step_name: _builtins.str
-    """Name of the step, as the work order gives it."""
+    """Name of the step, as the work order gives it; 1 to 128 bytes."""
     done_count: _builtins.int
     """Units of work done, and in all; an optimizer step is one unit."""
     total_count: _builtins.int
     loss: _builtins.float
-    """The last loss; unset before the first."""
+    """The last training loss, finite; unset before the first."""
     samples_per_second: _builtins.float
+    """Training samples a second, finite; unset before the first."""
     message: _builtins.str
     """What the step is doing, for a person; at most 256 bytes."""
     @_builtins.property
     def training_wire(self) -> _containers.RepeatedCompositeFieldContainer[Global___WireBytes]:
-        """Bytes that the kernel counted on this process's sockets while it trained."""
+        """Bytes that the kernel counted on this process's sockets while it trained; at most 8 kinds of
+        peers.
+        """
 
     def __init__(
         self,
@@ -84,7 +87,9 @@ class WireBytes(_message.Message):
     peer: _builtins.str
     """"hub", "island" or "other"."""
     sent_bytes: _builtins.int
+    """Payload that the peer acknowledged or that is on its way, in bytes."""
     received_bytes: _builtins.int
+    """Payload that arrived, in bytes."""
     def __init__(
         self,
         *,
@@ -102,11 +107,15 @@ Global___WireBytes: _TypeAlias = WireBytes  # noqa: Y015
 
 @_typing.final
 class ReportRequest(_message.Message):
+    """One step's report."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def progress(self) -> Global___StepProgress: ...
+    def progress(self) -> Global___StepProgress:
+        """How far the step is; the last report of a step stands."""
+
     def __init__(
         self,
         *,
@@ -122,6 +131,8 @@ Global___ReportRequest: _TypeAlias = ReportRequest  # noqa: Y015
 
 @_typing.final
 class ReportResponse(_message.Message):
+    """Taken."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -137,6 +148,8 @@ Global___ReportResponse: _TypeAlias = ReportResponse  # noqa: Y015
 
 @_typing.final
 class GetSnapshotRequest(_message.Message):
+    """No question: the answer is all there is."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -152,14 +165,20 @@ Global___GetSnapshotRequest: _TypeAlias = GetSnapshotRequest  # noqa: Y015
 
 @_typing.final
 class GetSnapshotResponse(_message.Message):
+    """All steps and refs of the job."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STEPS_FIELD_NUMBER: _builtins.int
     BINDINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepProgress]: ...
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepProgress]:
+        """The last report of each step; at most 4096."""
+
     @_builtins.property
-    def bindings(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.Binding]: ...
+    def bindings(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.Binding]:
+        """What is bound now."""
+
     def __init__(
         self,
         *,
