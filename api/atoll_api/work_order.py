@@ -69,6 +69,8 @@ class HubOrder(Order):
     role: Literal["hub"] = "hub"
     store: str
     """Folder of the artifact store."""
+    quota_bytes: int | None = Field(default=None, ge=1)
+    """What the artifacts of the job may take; None: what the disk holds."""
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0 lets the system choose."""

@@ -217,6 +217,21 @@ def test_a_taken_port(hub: HubProcess, tmp_path: Path) -> None:
     )
 
 
+def test_a_job_beyond_its_quota_is_told_so(tmp_path: Path) -> None:
+    hub = HubProcess(tmp_path / "run", quota_bytes=3 << 20)
+    try:
+        hub.start()
+        with client(hub) as one:
+            first = one.publish(Ref("experts/7"), Artifact({"x": noise(1)}))
+            with pytest.raises(
+                NoSpaceError, match=r"experts/8 needs 41\d{5} bytes, .* quota of 3145"
+            ):
+                one.publish(Ref("experts/8"), Artifact({"x": noise(4)}))
+            assert dict(one.bindings()) == {Ref("experts/7"): first}
+    finally:
+        hub.kill()
+
+
 def test_a_full_disk_refuses_the_artifact_and_keeps_the_others(hub: HubProcess) -> None:
     # The largest file this hub may write is 2 MiB: for the file system a kind of full.
     hub.start(prefix=("prlimit", f"--fsize={2 << 20}"))

@@ -20,10 +20,11 @@ START_SECONDS = 60.0
 class HubProcess:
     """`python -m atoll_worker ORDER.json` for a hub over `folder`."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, quota_bytes: int | None = None) -> None:
         self.folder = folder
         self.store = folder / "store"
         self._port = port
+        self._quota_bytes = quota_bytes
         self.household = Household()
         self._process: subprocess.Popen[str] | None = None
         self.address = ""
@@ -60,6 +61,7 @@ class HubProcess:
             identity=write([hub], self.folder / "identity")[hub.process],
             store=str(self.store),
             port=self._port,
+            quota_bytes=self._quota_bytes,
             ready_file=str(self.folder / "ready.json"),
         )
         path = self.folder / "hub.json"

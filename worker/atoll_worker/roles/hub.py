@@ -22,7 +22,7 @@ from atoll_worker.exchange.server import (
     Threads,
     build_server,
 )
-from atoll_worker.exchange.store import Store
+from atoll_worker.exchange.store import Limits, Store
 
 PROGRESS_FILE = "progress.json"
 _GRACE_SECONDS = 5.0
@@ -39,7 +39,7 @@ def run(order: HubOrder) -> None:
         DisruptedError: the hub was told to stop, and did.
     """
     credentials = identity.load(order.identity, process_of(order), datetime.now(UTC))
-    store = Store(Path(order.store))
+    store = Store(Path(order.store), limits=Limits(order.quota_bytes))
     try:
         asyncio.run(_serve(order, store, credentials))
     finally:
@@ -53,8 +53,8 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     threads = Threads()
     book = ProgressBook()
-    with suppress(FileNotFoundError):
-        book.load((Path(order.store) / PROGRESS_FILE).read_bytes())
+    if (saved := store.read_file(PROGRESS_FILE)) is not None:
+        book.load(saved)
     server, exchange = build_server(store, book, threads, Guard(order.job.uid))
     try:
         port = _bind(server, order, credentials.for_server())
