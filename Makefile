@@ -11,7 +11,7 @@ OUT ?= runs/digits
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format generate lock clean
+.PHONY: help setup demo test unit check format protos generate lock clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +45,16 @@ check: $(READY) ## Format, lint, types, layers, generated files, sizes
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_protos.py --check
+	$(BIN)/python tools/check_protos.py
 	$(BIN)/python tools/generate_crd.py --check
 	$(BIN)/pytest -q tests/house
 
 format: $(READY) ## Format, and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+protos: $(READY) ## Release the protos: what they say now must stay readable from here on
+	$(BIN)/python tools/check_protos.py --release
 
 generate: $(READY) ## Write the generated files: protos/gen and the CRD
 	$(BIN)/python tools/generate_protos.py

@@ -84,6 +84,33 @@ def test_an_edited_generated_file_is_noticed(tree: Path) -> None:
     assert result.returncode == 1
 
 
+def test_the_protos_are_linted_and_compatible(tree: Path) -> None:
+    result = run(tree, sys.executable, "tools/check_protos.py")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("found", "planted", "reason"),
+    [
+        ("int64 received_bytes = 1;", "int64 receivedBytes = 1;", "lower_snake_case"),
+        ("int64 received_bytes = 1;", "int32 received_bytes = 1;", "a released peer cannot read"),
+        ("int64 received_bytes = 1;", "int64 received_bytes = 2;", "a released peer cannot read"),
+        ("  // The ref.\n", "", "non-empty comment"),
+        ("  rpc Drop(DropRequest) returns (DropResponse);", "", "a released peer cannot read"),
+        ("rpc Publish(stream Pub", "rpc Publish(Pub", "a released peer cannot read"),
+    ],
+)
+def test_a_breaking_or_badly_kept_proto_is_noticed(
+    tree: Path, found: str, planted: str, reason: str
+) -> None:
+    path = tree / "protos/atoll/exchange/v1/exchange.proto"
+    assert found in path.read_text()
+    path.write_text(path.read_text().replace(found, planted, 1))
+    result = run(tree, sys.executable, "tools/check_protos.py")
+    assert result.returncode == 1
+    assert reason in result.stdout
+
+
 def test_a_changed_type_is_noticed_in_the_crd(tree: Path) -> None:
     path = tree / "api/atoll_api/spec/islands.py"
     path.write_text(path.read_text().replace("le=1000", "le=999", 1))

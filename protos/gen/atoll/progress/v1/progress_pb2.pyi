@@ -35,8 +35,9 @@ class StepProgress(_message.Message):
     step_name: _builtins.str
     """Name of the step, as the work order gives it; 1 to 128 bytes."""
     done_count: _builtins.int
-    """Units of work done, and in all; an optimizer step is one unit."""
+    """Units of work done; an optimizer step is one unit."""
     total_count: _builtins.int
+    """Units of work in all."""
     loss: _builtins.float
     """The last training loss, finite; unset before the first."""
     samples_per_second: _builtins.float
