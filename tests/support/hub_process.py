@@ -11,8 +11,9 @@ from pathlib import Path
 from identities import Household
 
 from atoll_api import names, work_order
+from atoll_api.names import Process
 from atoll_api.work_order import HubOrder, JobIdentity
-from atoll_operator.identity import write
+from atoll_operator.identity import files_of, write
 
 START_SECONDS = 60.0
 
@@ -51,14 +52,18 @@ class HubProcess:
         self._port = int(self.address.rpartition(":")[2])
         return self.address
 
-    def launch(self, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
-        """Start without waiting."""
+    def launch(
+        self, prefix: tuple[str, ...] = (), *, fresh: bool = True
+    ) -> "subprocess.Popen[str]":
+        """Start without waiting; `fresh` issues the hub's certificate anew."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        hub = self.household.identity(names.HUB)
+        hub = Process(self.household.job_uid, names.HUB)
+        if fresh:
+            write([self.household.identity(names.HUB)], self.folder / "identity")
         order = HubOrder(
             job=JobIdentity(name="test", uid=self.household.job_uid),
             step=names.HUB,
-            identity=write([hub], self.folder / "identity")[hub.process],
+            identity=files_of(hub, self.folder / "identity"),
             store=str(self.store),
             port=self._port,
             quota_bytes=self._quota_bytes,

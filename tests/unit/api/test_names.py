@@ -1,8 +1,11 @@
 """Names that two processes must agree on."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atoll_api import names
+from atoll_api.names import Process, parse_process_uri
 
 
 def test_a_checkpoint_ref_reads_back() -> None:
@@ -20,3 +23,46 @@ def test_every_ref_is_distinct() -> None:
     refs = [names.ASSIGNMENT_REF, names.ROUTER_REF, names.BASELINE_REF, names.REPORT_REF]
     refs += [make(i) for make in (names.expert_ref, names.island_assignment_ref) for i in range(3)]
     assert len(set(refs)) == len(refs)
+
+
+LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
+PROCESSES = st.builds(
+    Process, LABELS, st.from_regex(r"[a-z]{1,32}", fullmatch=True), st.integers(0, 999_999_999)
+)
+
+
+@given(PROCESSES)
+def test_a_process_is_read_back_from_its_uri(process: Process) -> None:
+    assert parse_process_uri(process.uri) == process
+
+
+@given(st.one_of(st.text(), st.from_regex(r"atoll://[^/]*/[^/]*/[^/]*")))
+def test_no_two_texts_name_one_process(text: str) -> None:
+    process = parse_process_uri(text)
+    assert process is None or process.uri == text
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "atoll://u/island/01",
+        "atoll://u/island/-1",
+        "atoll://u/island",
+        "atoll://u/island/1/",
+        "atoll://u/island/1\n",
+        "atoll:///island/1",
+        "atoll://U/island/1",
+        "atoll://u.v/island/1",
+        "spiffe://u/island/1",
+        "atoll://u/island/٣",
+        f"atoll://{'u' * 64}/island/1",
+    ],
+)
+def test_other_uris_name_nobody(uri: str) -> None:
+    assert parse_process_uri(uri) is None
+
+
+def test_a_process_has_the_name_of_its_step() -> None:
+    assert Process("u", "island", 3).step == "island-3"
+    assert Process("u", "router").step == "router"
+    assert Process("u", "hub").host == "hub-0.u.atoll.internal"

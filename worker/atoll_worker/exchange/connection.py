@@ -58,7 +58,7 @@ _REFUSALS: Final[dict[grpc.StatusCode, type[WorkerError]]] = {
 }
 _HANDSHAKES: Final = 3
 """Refused in a row, before the hub ever answered: the hub will never listen."""
-_REFUSED_HANDSHAKE: Final = ("socket closed", "ssl", "handshak", "peer name", "connection reset")
+_REFUSED_HANDSHAKE: Final = ("socket closed", "connection reset", "handshak", "ssl", "verification")
 """How gRPC words it: a server that refuses a certificate just closes the socket."""
 
 T = TypeVar("T")

@@ -1,0 +1,107 @@
+"""Every cell of the table: each role, each action, each kind of ref or step."""
+
+import itertools
+
+import pytest
+
+from atoll_api import names
+from atoll_api.names import Process
+from atoll_worker.exchange.access import Action, may
+
+JOB = "job-1"
+CALLERS = {
+    "partition": Process(JOB, "partition"),
+    "island-1": Process(JOB, "island", 1),
+    "router": Process(JOB, "router"),
+    "baseline": Process(JOB, "baseline"),
+    "evaluate": Process(JOB, "evaluate"),
+    "operator": Process(JOB, "operator"),
+    "cli": Process(JOB, "cli"),
+    "hub": Process(JOB, "hub"),
+    "stranger": Process(JOB, "stranger"),
+    "foreign operator": Process("job-2", "operator"),
+    "foreign island-1": Process("job-2", "island", 1),
+}
+OWN_PARTS = {"assignment/1", "experts/1", "checkpoints/island-1/40"}
+REFS = {
+    *OWN_PARTS,
+    "assignment",
+    "assignment/0",
+    "assignment/10",
+    "experts/0",
+    "experts/10",
+    "checkpoints/island-0/40",
+    "checkpoints/island-10/40",
+    "checkpoints/router/40",
+    "checkpoints/baseline/40",
+    "router",
+    "baseline",
+    "report",
+    "other",
+    "assignment/1/more",
+    "experts",
+    "",
+    "checkpoints/island-1/",
+}
+STEPS = {"partition", "island-0", "island-1", "island-10", "router", "baseline", "evaluate", "hub"}
+
+_ROUTER_CHECKPOINT, _BASELINE_CHECKPOINT = {"checkpoints/router/40"}, {"checkpoints/baseline/40"}
+_PARTS = {"assignment", "assignment/0", "assignment/1", "assignment/10"}
+_SCORED = {"assignment", "experts/0", "experts/1", "experts/10", "router", "baseline", "report"}
+BINDS = {
+    "partition": _PARTS,
+    "island-1": {"experts/1", "checkpoints/island-1/40"},
+    "router": {"router", *_ROUTER_CHECKPOINT},
+    "baseline": {"baseline", *_BASELINE_CHECKPOINT},
+    "evaluate": {"report"},
+}
+READS = {
+    "partition": _PARTS,
+    "island-1": OWN_PARTS,
+    "router": {"assignment", *BINDS["router"]},
+    "baseline": {"assignment", *BINDS["baseline"]},
+    "evaluate": _SCORED,
+    "cli": REFS,
+}
+ALLOWED: dict[Action, dict[str, set[str]]] = {
+    Action.BIND: BINDS,
+    Action.READ: READS,
+    Action.LIST: {**READS, "operator": REFS},
+    Action.DROP: {
+        "island-1": {"checkpoints/island-1/40"},
+        "router": _ROUTER_CHECKPOINT,
+        "baseline": _BASELINE_CHECKPOINT,
+        "operator": REFS,
+    },
+    Action.REPORT: {
+        name: {name} for name in ("partition", "island-1", "router", "baseline", "evaluate")
+    },
+    Action.FOLLOW: {
+        **{name: {name} for name in ("partition", "island-1", "router", "baseline")},
+        **dict.fromkeys(("evaluate", "operator", "cli"), STEPS),
+    },
+}
+CELLS = [
+    (action, caller, what)
+    for action, caller in itertools.product(Action, CALLERS)
+    for what in sorted(STEPS if action in {Action.REPORT, Action.FOLLOW} else REFS)
+]
+
+
+@pytest.mark.parametrize(("action", "caller", "what"), CELLS)
+def test_every_cell(action: Action, caller: str, what: str) -> None:
+    allowed = what in ALLOWED[action].get(caller, set())
+    assert may(CALLERS[caller], action, what, JOB) is allowed
+
+
+@pytest.mark.parametrize("ref", sorted(REFS))
+def test_no_ref_can_be_bound_by_two(ref: str) -> None:
+    callers = [*CALLERS.values(), Process(JOB, "island", 0), Process(JOB, "island", 10)]
+    assert sum(may(caller, Action.BIND, ref, JOB) for caller in callers) <= 1
+
+
+def test_what_the_refs_are_called_is_what_the_table_says() -> None:
+    island = CALLERS["island-1"]
+    assert may(island, Action.READ, names.island_assignment_ref(1), JOB)
+    assert may(island, Action.BIND, names.expert_ref(1), JOB)
+    assert may(island, Action.BIND, names.checkpoint_ref(names.island_step(1), 3), JOB)
