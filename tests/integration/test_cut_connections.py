@@ -19,12 +19,13 @@ from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.names import Ref
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.client import ExchangeClient
-from atoll_worker.exchange.connection import Connection, Patience
+from atoll_worker.exchange.connection import Connection, Effort, Patience
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.frames import PIECE_BYTES
 from atoll_worker.exchange.line import BulkLimits
 from atoll_worker.exchange.snapshots import Snapshots
 from atoll_worker.exchange.store import Store
+from atoll_worker.exchange.transfer import Moving
 from atoll_worker.ports import Artifact
 
 REF = Ref("experts/0")
@@ -125,8 +126,8 @@ def ask(connection: Connection) -> Any:
 
 
 @contextmanager
-def connected(served: Served, index: int = 0) -> Iterator[Connection]:
-    connection = Connection(served.address, served.credentials(index=index), Patience())
+def connected(served: Served, address: str = "") -> Iterator[Connection]:
+    connection = Connection(address or served.address, served.credentials(), Patience())
     yield connection
     connection.close()
 
@@ -186,6 +187,23 @@ def test_a_writer_that_writes_nothing_loses_its_place(tmp_path: Path) -> None:
             list(call)
         held.set()
     store.close()
+
+
+def test_a_silent_server_is_given_up() -> None:
+    with (
+        serving(shelf_of(SIZE)) as served,
+        TcpProxy(served.address) as proxy,
+        connected(served, address=proxy.address) as connection,
+    ):
+        call = ask(connection)
+        next(call)
+        proxy.frozen.set()
+        with (
+            pytest.raises(grpc.RpcError) as caught,
+            Moving(call, Effort(60), stall_seconds=0.3),
+        ):
+            list(call)
+        assert caught.value.code() == grpc.StatusCode.CANCELLED
 
 
 def test_who_waits_in_line_is_told_so() -> None:

@@ -25,7 +25,7 @@ class TcpProxy:
         self._cut_at: dict[Direction, int] = {}
         self.forwarded: dict[Direction, int] = {"up": 0, "down": 0}
         self.cuts = 0
-        self.frozen = threading.Event()
+        self.frozen = threading.Event()  # set: forward nothing any more, and tell nobody
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -42,10 +42,6 @@ class TcpProxy:
         """Reset every connection once so many more bytes went this way."""
         with self._lock:
             self._cut_at[direction] = self.forwarded[direction] + count_bytes
-
-    def freeze(self) -> None:
-        """Forward nothing any more, and tell nobody."""
-        self.frozen.set()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
