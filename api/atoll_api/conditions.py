@@ -64,8 +64,8 @@ def transition(
 
 
 def resumed(previous: Sequence[Condition], now: str) -> tuple[Condition, ...]:
-    """The conditions of a job that is tried again: its failure and its losses are past."""
-    past = ("Failed", "Degraded")
+    """The conditions of a job that goes on: its end and its losses are past."""
+    past = ("Failed", "Degraded", "Complete")
     return tuple(
         _withdrawn(old, "Resumed", "the job was resumed", now) if old.type in past else old
         for old in previous

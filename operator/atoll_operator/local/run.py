@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from atoll_api import names
 from atoll_api.spec import TrainingJob
 from atoll_api.status import TrainingJobStatus
 from atoll_api.work_order import JobIdentity
@@ -45,11 +46,13 @@ async def run(
     place = RunFolder.at(folder)
     async with _locked(place, options) as lock_fd:
         place.adopt(resolved)
-        _reopen(place)
+        without_report = _reopen(place)
         _require_free(options.hub_port)
         listeners = Listeners(on_status, on_event)
         papers = Papers.issue(identity(resolved), pipeline(resolved.spec), place.identity)
         runtime = LocalRuntime(resolved, papers, place, lock_fd, options, listeners)
+        if without_report:
+            runtime.forget(names.REPORT_REF)
         stopper = asyncio.ensure_future(_forward(stop, runtime))
         try:
             return await run_until_ended(resolved, runtime)
@@ -87,13 +90,19 @@ async def _locked(place: RunFolder, options: LocalOptions) -> AsyncIterator[int]
         os.close(fd)
 
 
-def _reopen(place: RunFolder) -> None:
-    """A failure ends one run; the next one tries again. So does a report that was removed."""
+def _reopen(place: RunFolder) -> bool:
+    """Whether a report that was removed has to be made anew.
+
+    A failure ends one run; the next one tries again.
+    """
     previous = place.read_status()
     if previous is None:
-        return
-    if not isinstance(ended_in(previous), Complete) or not place.report.exists():
+        return False
+    complete = isinstance(ended_in(previous), Complete)
+    without_report = complete and not place.report.exists()
+    if not complete or without_report:
         place.write_status(resumed(previous, time.time()))
+    return without_report
 
 
 def _require_free(port: int) -> None:

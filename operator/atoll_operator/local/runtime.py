@@ -88,12 +88,13 @@ class LocalRuntime:
         self._metrics: tuple[Metric, ...] = ()
         self._stop_requested = False
         self._starts = 0
+        self._to_forget: list[Ref] = []
 
     async def observe(self) -> Observed:
         """The level now; asks the hub, though not more often than `Timing.poll_seconds`."""
         children = {name: process.child for name, process in self._children.items()}
         await self._listen(children)
-        if names.REPORT_REF in self._bindings() and not self._metrics:
+        if names.REPORT_REF in self._heard.bindings and not self._metrics:
             self._metrics = self._folder.read_metrics()
         return Observed(
             start_time=self._start_time,
@@ -102,18 +103,11 @@ class LocalRuntime:
                 self._hub.address if self._heard.at is not None else None,
             ),
             children={name: self._as_heard(name, child) for name, child in children.items()},
-            bindings=self._bindings(),
+            bindings=dict(self._heard.bindings),
             progress=dict(self._heard.progress),
             stop_requested=self._stop_requested,
             metrics=self._metrics,
         )
-
-    def _bindings(self) -> dict[Ref, Binding]:
-        """What is bound; without the report while its file is not there: it is written first."""
-        bindings = dict(self._heard.bindings)
-        if not self._folder.report.exists():
-            bindings.pop(names.REPORT_REF, None)
-        return bindings
 
     async def apply(self, action: Action) -> None:
         """Carry out one action; starts and stops return at once, the level follows."""
@@ -158,6 +152,10 @@ class LocalRuntime:
         """Seconds since the epoch."""
         return time.time()
 
+    def forget(self, ref: Ref) -> None:
+        """Unbind a ref before anything is observed: its step is done anew."""
+        self._to_forget.append(ref)
+
     def request_stop(self) -> None:
         """The user wants to stop: the next pass says so to the plan."""
         self._stop_requested = True
@@ -180,6 +178,11 @@ class LocalRuntime:
         if address is None or hub is None or not hub.live or not self._due(ended):
             return
         try:
+            if self._to_forget:
+                await self._options.hub_client.drop(
+                    address, self._papers.operator, tuple(self._to_forget)
+                )
+                self._to_forget.clear()
             progress, bindings = await self._options.hub_client.snapshot(
                 address, self._papers.operator
             )

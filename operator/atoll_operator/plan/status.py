@@ -91,7 +91,7 @@ def ended_in(status: TrainingJobStatus | None) -> Complete | Failed | None:
 
 
 def resumed(previous: TrainingJobStatus, now: float) -> TrainingJobStatus:
-    """The status of a job that failed and is tried again by the user."""
+    """The status of a job that had ended and goes on, as the user asked."""
     told = conditions.resumed(previous.conditions, rfc3339(now))
     fresh = {"state": "Pending", "conditions": told, "completion_time": None}
     return previous.model_copy(update=fresh)
