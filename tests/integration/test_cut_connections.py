@@ -237,7 +237,7 @@ def test_eight_islands_fetch_over_a_slow_link_and_progress_gets_through() -> Non
                 fetched.append(one.fetch(REF).tensors["x"].numel())
 
         threads = [threading.Thread(target=fetch, daemon=True) for _ in range(8)]
-        with connected(served) as probe:
+        with connected(served, address=proxy.address) as probe:
             step = progress_pb.StepProgress(step_name="island-0", done_count=1, total_count=2)
             report = progress_pb.ReportRequest(progress=step)
             waits = []
