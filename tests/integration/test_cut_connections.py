@@ -189,6 +189,32 @@ def test_a_writer_that_writes_nothing_loses_its_place(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_stall_within_a_blob_is_no_failure_of_the_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    encoded = encode(Artifact({"x": noise(2 * MIB, 1)}))
+    (digest,) = encoded.blobs
+    held = threading.Event()
+    with (
+        serving(store, BulkLimits(places=1, stall_seconds=0.3)) as served,
+        connected(served) as stuck,
+        client(served, served.address) as other,
+    ):
+        asked = pb.MissingRequest(ref=REF, manifest=encoded.manifest.to_bytes())
+        session = stuck.exchange.Missing(asked).session_id
+        piece = pb.BlobChunk(blob_digest=digest, content=bytes(encoded.blobs[digest][:1000]))
+
+        def half() -> Iterator[bytes]:
+            yield pb.PublishRequest(session_id=session, chunks=[piece]).SerializeToString()
+            held.wait(30)
+
+        with pytest.raises(grpc.RpcError, match="moved nothing") as caught:
+            list(stuck.publish(half()))
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        held.set()
+        assert other.publish(REF, Artifact({"x": noise(MIB, 0)})).size_bytes == MIB
+    store.close()
+
+
 def test_a_silent_server_is_given_up() -> None:
     with (
         serving(shelf_of(SIZE)) as served,

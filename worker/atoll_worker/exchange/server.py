@@ -21,7 +21,12 @@ from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
-from atoll_worker.errors import CorruptArtifactError, NoSpaceError, WorkerError
+from atoll_worker.errors import (
+    CorruptArtifactError,
+    NoSpaceError,
+    UnavailableError,
+    WorkerError,
+)
 from atoll_worker.exchange import frames
 from atoll_worker.exchange.access import Action
 from atoll_worker.exchange.frames import PIECE_BYTES, Chunk
@@ -65,6 +70,7 @@ _STATUSES: Final[tuple[tuple[type[Exception], grpc.StatusCode], ...]] = (
     (NoSpaceError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (CorruptArtifactError, grpc.StatusCode.DATA_LOSS),
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (WorkerError, grpc.StatusCode.INTERNAL),
 )
 

@@ -154,10 +154,9 @@ class Store:
             NoSpaceError: the disk is full; and what `BlobWriter.write` raises.
         """
         upload = self._upload(session)
-        writer = BlobWriter(upload)
+        writer = BlobWriter(upload, self._files.writing)
         try:
-            with self._files.writing(upload.size_bytes):
-                yield writer
+            yield writer
         finally:
             writer.close()
             upload.idle_since = self._clock()
@@ -306,8 +305,8 @@ class Store:
     def _load_ref(self, path: Path) -> None:
         try:
             document = json.loads(self._disk.read(path, 0, PIECE_BYTES))
-            ref = manifests.check_ref(document["ref"])
-            digest = manifests.check_digest(document["digest"])
+            ref = manifests.check_ref(str(document["ref"]))
+            digest = manifests.check_digest(str(document["digest"]))
         except (ValueError, KeyError, TypeError):
             raise CorruptArtifactError(
                 f"{path} was altered: remove it, and the step that made the artifact runs again"

@@ -5,8 +5,8 @@ byte reached. Two streams may share an upload but not a blob.
 """
 
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -165,11 +165,16 @@ class Upload:
         return self._file
 
 
+Writing = Callable[[int], AbstractContextManager[None]]
+"""Turns what the disk says of a write of so many bytes into an error of ours."""
+
+
 class BlobWriter:
     """One stream into an upload; checks each blob against its digest as it arrives."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, writing: Writing) -> None:
         self._upload = upload
+        self._writing = writing
         self._digest: str | None = None
         self._span: packs.Span | None = None
         self._progress = Progress()
@@ -182,7 +187,7 @@ class BlobWriter:
             ManifestError: a blob that was not asked for, or bytes out of order or too many.
             CorruptArtifactError: the whole blob does not have the digest it is named by.
             BusyError: another stream is sending this blob, or the upload has ended.
-            OSError: as the disk says.
+            WorkerError: as `writing` makes of what the disk says.
         """
         if digest != self._digest:
             self._start(digest)
@@ -196,7 +201,9 @@ class BlobWriter:
                 f"{len(content)} bytes at {offset_bytes} of blob {digest}, "
                 f"which has {self._span.size_bytes} and goes on at {position}"
             )
-        self._upload.write(content, self._span.offset_bytes + offset_bytes)
+        # The disk's call alone: a caller that times out is no failure of the disk.
+        with self._writing(self._upload.size_bytes):
+            self._upload.write(content, self._span.offset_bytes + offset_bytes)
         self._progress.hasher.update(content)
         self._progress.position_bytes += len(content)
         self.received_bytes += len(content)

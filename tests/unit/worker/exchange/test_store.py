@@ -304,6 +304,15 @@ def test_an_altered_ref_is_named_at_the_start(store: Store) -> None:
     Store(store.folder).close()
 
 
+@pytest.mark.parametrize("document", ['{"ref": 1, "digest": 2}', "[]", "7", '{"ref": "a"}'])
+def test_a_ref_that_is_json_and_none_of_ours_is_named(store: Store, document: str) -> None:
+    publish(store, "experts/0", b"x")
+    (path,) = (store.folder / "refs").iterdir()
+    path.write_text(document)
+    with pytest.raises(CorruptArtifactError, match="was altered: remove it"):
+        reopen(store)
+
+
 def test_a_folder_has_one_owner(store: Store) -> None:
     with pytest.raises(InUseError, match="belongs to another run"):
         Store(store.folder)
