@@ -1,6 +1,7 @@
 """The command `atoll`: parses the command line, runs one command, turns errors into exit codes."""
 
 import errno
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ for command in (run, validate, status, report, pull, sample, crd):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with a documented exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no glyph decides how a run ends
     sys.exit(exit_code_of(list(sys.argv[1:] if arguments is None else arguments)))
 
 

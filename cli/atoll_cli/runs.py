@@ -49,16 +49,19 @@ def read_report(folder: Path) -> dict[str, Any]:
     """
     path = _require(folder) / "report.json"
     try:
-        report: dict[str, Any] = json.loads(path.read_text())
+        report: object = json.loads(path.read_text())
     except FileNotFoundError:
         state = read_status(folder).state
         hint = _WITHOUT_REPORT.get(state, "run it to its end first")
         raise CliError(f"{folder}: no report: the run is {state}; {hint}") from None
     except ValueError as error:
-        raise CliError(f"{path}: damaged: {error}; run the job again", ExitCode.FINAL) from None
+        raise CliError(f"{path}: damaged: {error}; {_ANEW}", ExitCode.FINAL) from None
+    if not isinstance(report, dict) or not {"findings", "run"} <= report.keys():
+        raise CliError(f"{path}: not a report of this release; {_ANEW}", ExitCode.FINAL)
     return report
 
 
+_ANEW = "remove it and run the job again: only the report is made anew"
 _WITHOUT_REPORT = {
     "Failed": "its logs say why",
     "Complete": "run the job again: only the report is made anew",

@@ -23,7 +23,8 @@ def show(console: Console, folder: Path) -> None:
     for note in findings["verdict"]["notes"]:
         console.print(f"  {note}", style="dim")
     between = report["run"].get("bytesBetweenIslands")
-    counted = "not measured on this system" if between is None else f"{between} bytes"
+    unknown = "not measured, or an island was lost before it had counted"
+    counted = unknown if between is None else f"{between} bytes"
     console.print(f"Between islands while training: {counted}.")
     for name in ("report.html", "samples.png"):
         if (folder / name).exists():

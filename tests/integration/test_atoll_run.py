@@ -171,3 +171,13 @@ def test_the_example_of_a_users_own_task_runs(tmp_path: Path) -> None:
     result = atoll("run", job, "--out", tmp_path / "out")
     assert result.returncode == ExitCode.OK, result.stderr
     assert "holdout loss" in result.stdout
+
+
+def test_what_a_complete_run_has_lost_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    job = write_job(tmp_path)
+    assert atoll("run", job, "--out", folder).returncode == ExitCode.OK
+    before = digests(folder)
+    shutil.rmtree(folder / "hub")
+    assert atoll("run", job, "--out", folder).returncode == ExitCode.OK
+    assert digests(folder) == before

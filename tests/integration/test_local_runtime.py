@@ -71,6 +71,7 @@ async def test_a_job_ends_complete_and_a_rerun_starts_nothing(
     headline = [{"name": "frechet_distance", "model": "ensemble/Full", "value": "0.379"}]
     runner.out.mkdir()
     (runner.out / "report.json").write_text(json.dumps({"metrics": headline}))
+    (runner.out / "report.html").write_text("<html>")
 
     assert isinstance(await runner.run(job(2), stubs.options()), Complete)
 
@@ -82,6 +83,10 @@ async def test_a_job_ends_complete_and_a_rerun_starts_nothing(
     assert "island-1: done" in runner.events
     assert not any(alive(pid) for step in ("hub", *WORKERS) for pid in stubs.attempts(step))
 
+    refs = runner.out / "hub" / "refs"  # as the real hub would have written them
+    refs.mkdir()
+    for number in range(len(told.artifacts)):
+        (refs / f"{number}.json").touch()
     assert isinstance(await runner.run(job(2), stubs.options()), Complete)
     assert [len(stubs.attempts(step)) for step in ("hub", *WORKERS)] == [1] * 6
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from atoll_api.names import Ref
-from atoll_cli.errors import CliError
-from atoll_cli.hub import artifacts_of
+from atoll_cli.errors import CliError, check_output
 
 
 @click.command("pull")
@@ -18,6 +17,9 @@ def command(folder: Path, *, ref: str | None, output: Path | None) -> None:
 
     Without REF, lists what there is. Works while the run is going and after it.
     """
+    check_output(output)
+    from atoll_cli.hub import artifacts_of  # noqa: PLC0415 - torch takes seconds
+
     with artifacts_of(folder) as artifacts:
         bindings = artifacts.bindings()
         if ref is None:

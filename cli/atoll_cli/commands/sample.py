@@ -8,8 +8,7 @@ import click
 
 from atoll_api.spec.strategy import CombineType
 from atoll_cli import runs
-from atoll_cli.errors import CliError
-from atoll_cli.hub import artifacts_of
+from atoll_cli.errors import CliError, check_output
 
 _SYSTEMS = (*typing.get_args(CombineType), "Baseline")
 
@@ -26,11 +25,14 @@ _SYSTEMS = (*typing.get_args(CombineType), "Baseline")
 @click.option("--seed", type=int, default=0, help="Another seed draws other samples.")
 def command(folder: Path, *, count: int, output: Path, combine: str | None, seed: int) -> None:
     """Draw samples from the ensemble in FOLDER into a PNG grid."""
+    check_output(output)
     job = runs.read_job(folder)
     if job.spec.task.diffusion is None:
         raise CliError(
             f"{folder}: only a Diffusion task can be sampled, this one is {job.spec.task.type}"
         )
+    from atoll_cli.hub import artifacts_of  # noqa: PLC0415 - torch takes seconds
+
     with artifacts_of(folder) as artifacts:
         from atoll_cli import drawing  # noqa: PLC0415 - torch takes seconds
 

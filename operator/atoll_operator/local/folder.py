@@ -67,6 +67,15 @@ class RunFolder:
         """Every number of the evaluation."""
         return self.path / "report.json"
 
+    @property
+    def has_report(self) -> bool:
+        """Whether both the numbers and the page are there."""
+        return self.report.exists() and self.report.with_suffix(".html").exists()
+
+    def count_refs(self) -> int:
+        """Refs that the store holds; a hub need not run to be asked how many."""
+        return sum(1 for _ in (self.store / "refs").glob("*.json"))
+
     def log(self, name: StepName) -> Path:
         """Output of one process, all attempts."""
         return self.path / "logs" / f"{name}.log"
@@ -122,6 +131,10 @@ class RunFolder:
             raise BrokenFolderError(
                 f"{path} is no job that this version reads: use another --out"
             ) from error
+        if not text and self.count_refs():
+            raise OtherJobError(
+                f"{self.path} holds results but no job.json that says of what: use another --out"
+            )
         found = difference(known, job)
         if found is not None:
             raise OtherJobError(f"{self.path} holds another job ({found}): use another --out")

@@ -99,8 +99,8 @@ def _reopen(place: RunFolder) -> bool:
     if previous is None:
         return False
     complete = isinstance(ended_in(previous), Complete)
-    without_report = complete and not place.report.exists()
-    if not complete or without_report:
+    without_report = complete and not place.has_report
+    if not complete or without_report or place.count_refs() < len(previous.artifacts):
         place.write_status(resumed(previous, time.time()))
     return without_report
 

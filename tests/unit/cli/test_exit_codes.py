@@ -1,5 +1,7 @@
 """Every way to end has a fixed code and one line; no traceback without --debug."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,11 @@ def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_crd_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of(["crd"]) == ExitCode.OK
     assert "kind: CustomResourceDefinition" in capsys.readouterr().out
+
+
+def test_looking_at_a_run_does_not_load_torch() -> None:
+    loaded = "import sys, atoll_cli.__main__; print('torch' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "False"

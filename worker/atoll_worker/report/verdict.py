@@ -75,7 +75,7 @@ def _sample_notes(chosen: SystemScores, baseline: SystemScores, gap: float) -> l
     )
     notes = [cost]
     held = baseline.samples.frechet_holdout.mean - chosen.samples.frechet_holdout.mean
-    if held * gap < 0:
+    if gap > 0 and held < 0:
         notes.append(
             "Against samples that nobody trained on the order is the other way round "
             f"({_held(chosen.samples)} against {_held(baseline.samples)}): some of the gain is "

@@ -1,6 +1,7 @@
 """A user's task is tried once before it is trained with: errors name what it broke."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ def try_task(task: Task, model: nn.Module, batch: Batch) -> tuple[Inputs, int]:
     Raises:
         BadTaskError: a call raises, or returns something of the wrong shape.
     """
+    _check_contract(task)
     trial = copy.deepcopy(model)
     kept: list[Inputs] = []
 
@@ -55,6 +57,17 @@ def try_task(task: Task, model: nn.Module, batch: Batch) -> tuple[Inputs, int]:
         except Exception as error:  # a user's task may raise anything
             raise _broken("a training step", f"raised {one_line(error)}") from error
     return kept[-1], flops
+
+
+def _check_contract(task: Task) -> None:
+    """It is written into every manifest: better told before the first step than after the last."""
+    try:
+        contract: object = task.contract()
+    except Exception as error:  # a user's task may raise anything
+        raise _broken("contract", f"raised {one_line(error)}") from error
+    words = contract.items() if isinstance(contract, Mapping) else ((None, None),)
+    if not all(isinstance(word, str) for pair in words for word in pair):
+        raise _broken("contract", "must return a mapping of text to text")
 
 
 def _corrupt(task: Task, batch: Batch) -> Inputs:
