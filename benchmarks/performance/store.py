@@ -20,9 +20,10 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from atoll_worker.exchange.manifest import Blob, Manifest, TensorEntry, digest_of
+from atoll_worker.exchange.content import PIECE_BYTES, Blob, digest_of
+from atoll_worker.exchange.manifest import Manifest, TensorEntry
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import PIECE_BYTES, Limits, Store
+from atoll_worker.exchange.store import Limits, Store
 
 BLOB_BYTES = 64 * 1024 * 1024
 Blobs = list[tuple[str, memoryview]]
@@ -53,10 +54,11 @@ class Rounds:
             self._store.drop([self._last])
         self._last = f"rounds/{number}"
         session, _ = self._store.open_upload(self._last, Manifest(tensors, {}).to_bytes())
-        with self._store.writer(session) as writer:
-            for digest, blob in blobs:
-                for start in range(0, len(blob), PIECE_BYTES):
-                    writer.write(digest, start, blob[start : start + PIECE_BYTES])
+        writer, position = self._store.writer(session), 0
+        for _, blob in blobs:
+            for start in range(0, len(blob), PIECE_BYTES):
+                writer.write(position + start, blob[start : start + PIECE_BYTES])
+            position += len(blob)
         self._store.bind(session)
 
     def close(self) -> None:

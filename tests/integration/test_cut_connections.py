@@ -20,8 +20,8 @@ from atoll_api.names import Ref
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Connection, Effort, Patience
+from atoll_worker.exchange.content import PIECE_BYTES
 from atoll_worker.exchange.encoding import encode
-from atoll_worker.exchange.frames import PIECE_BYTES
 from atoll_worker.exchange.line import BulkLimits
 from atoll_worker.exchange.snapshots import Snapshots
 from atoll_worker.exchange.store import Store
@@ -119,8 +119,8 @@ def shelf_of(size: int) -> Snapshots:
 def ask(connection: Connection) -> Any:
     """A raw Fetch of all of `REF`; nothing is read of it yet."""
     answer = connection.exchange.Resolve(pb.ResolveRequest(ref=REF), timeout=30)
-    blobs = manifests.parse(answer.manifest).blobs()
-    ranges = [pb.BlobRange(blob_digest=blob.digest) for blob in blobs]
+    size_bytes = manifests.parse(answer.manifest).content.size_bytes
+    ranges = [pb.ByteRange(begin=0, end=size_bytes)]
     digest = answer.binding.manifest_digest
     return connection.fetch(pb.FetchRequest(ref=REF, manifest_digest=digest, ranges=ranges))
 
@@ -192,7 +192,6 @@ def test_a_writer_that_writes_nothing_loses_its_place(tmp_path: Path) -> None:
 def test_a_stall_within_a_blob_is_no_failure_of_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     encoded = encode(Artifact({"x": noise(2 * MIB, 1)}))
-    (digest,) = encoded.blobs
     held = threading.Event()
     with (
         serving(store, BulkLimits(places=1, stall_seconds=0.3)) as served,
@@ -201,10 +200,10 @@ def test_a_stall_within_a_blob_is_no_failure_of_the_disk(tmp_path: Path) -> None
     ):
         asked = pb.MissingRequest(ref=REF, manifest=encoded.manifest.to_bytes())
         session = stuck.exchange.Missing(asked).session_id
-        piece = pb.BlobChunk(blob_digest=digest, content=bytes(encoded.blobs[digest][:1000]))
+        piece = bytes(encoded.blobs[0][:1000])
 
         def half() -> Iterator[bytes]:
-            yield pb.PublishRequest(session_id=session, chunks=[piece]).SerializeToString()
+            yield pb.PublishRequest(session_id=session, content=piece).SerializeToString()
             held.wait(30)
 
         with pytest.raises(grpc.RpcError, match="moved nothing") as caught:

@@ -143,23 +143,18 @@ def test_a_hub_killed_while_it_sends_costs_only_time(hub: HubProcess) -> None:
 def test_a_broken_download_goes_on_where_it_was(hub: HubProcess) -> None:
     hub.start()
     encoded = encode(Artifact({"x": noise(4)}))
-    (blob,) = encoded.manifest.blobs()
     with client(hub) as one:
         one.publish(REF, Artifact({"x": noise(4)}))
     with hub.household.channel(hub.address, "island") as channel:
         request = pb.FetchRequest(
             ref=REF,
             manifest_digest=encoded.manifest.digest,
-            ranges=[pb.BlobRange(blob_digest=blob.digest, offset_bytes=3_000_001)],
+            ranges=[pb.ByteRange(begin=3_000_001, end=encoded.manifest.content.size_bytes)],
         )
-        chunks = [
-            chunk
-            for response in exchange_grpc.ExchangeServiceStub(channel).Fetch(request)
-            for chunk in response.chunks
-        ]
-    assert chunks[0].offset_bytes == 3_000_001
-    rest = b"".join(chunk.content for chunk in chunks)
-    assert rest == bytes(encoded.blobs[blob.digest][3_000_001:])
+        answers = list(exchange_grpc.ExchangeServiceStub(channel).Fetch(request))
+    assert answers[0].position_bytes == 3_000_001
+    rest = b"".join(answer.content for answer in answers)
+    assert rest == bytes(encoded.blobs[0][3_000_001:])
 
 
 def test_unchanged_tensors_cost_no_bytes_the_second_time(hub: HubProcess) -> None:
@@ -306,10 +301,10 @@ def test_a_watch_hears_what_is_bound_and_what_becomes_bound(hub: HubProcess) -> 
         watch = exchange_grpc.ExchangeServiceStub(channel).Watch(
             pb.WatchRequest(prefixes=["experts/"]), timeout=60
         )
-        assert next(watch).binding.ref == "experts/0"
+        assert next(watch).bound.binding.ref == "experts/0"
         one.publish(Ref("router"), Artifact({}))
         one.publish(Ref("experts/1"), Artifact({}))
-        assert next(watch).binding.ref == "experts/1"
+        assert next(watch).bound.binding.ref == "experts/1"
         assert hub.terminate()[0] == ExitCode.DISRUPTED
         assert list(watch) == []
 
@@ -335,9 +330,8 @@ def test_a_published_blob_is_checked(hub: HubProcess) -> None:
     with hub.household.channel(hub.address, "island") as channel:
         stub = exchange_grpc.ExchangeServiceStub(channel)
         missing = stub.Missing(pb.MissingRequest(ref=REF, manifest=encoded.manifest.to_bytes()))
-        (digest,) = missing.blob_digests
-        chunk = pb.BlobChunk(blob_digest=digest, content=bytes(16))
-        request = pb.PublishRequest(session_id=missing.session_id, chunks=[chunk])
+        assert list(missing.missing) == [pb.ByteRange(begin=0, end=16)]
+        request = pb.PublishRequest(session_id=missing.session_id, content=bytes(16))
         with pytest.raises(grpc.RpcError, match="arrived altered") as caught:
             list(stub.Publish(iter([request])))
         assert caught.value.code() == grpc.StatusCode.DATA_LOSS

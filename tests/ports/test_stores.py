@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 from s3_server import S3Server
+from stored import manifest_of, publish, read_back, upload
 
 from atoll_worker.errors import (
     CorruptArtifactError,
@@ -17,9 +18,9 @@ from atoll_worker.errors import (
     QuotaError,
     UnavailableError,
 )
-from atoll_worker.exchange.manifest import Blob, Manifest, TensorEntry, digest_of
+from atoll_worker.exchange.content import Run
 from atoll_worker.exchange.objects import open_bucket
-from atoll_worker.exchange.store import Limits, NotBoundError, Range, Store
+from atoll_worker.exchange.store import Limits, NotBoundError, Store
 
 BIG = bytes(range(256)) * 80_000
 """20 MB: more than one part of a multipart upload."""
@@ -55,36 +56,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
         store.close()
 
 
-def manifest_of(*contents: bytes, **metadata: str) -> Manifest:
-    tensors = tuple(
-        TensorEntry(f"t{i}", "uint8", (len(it),), "raw", (Blob(digest_of(it), len(it)),))
-        for i, it in enumerate(contents)
-    )
-    return Manifest(tensors, metadata)
-
-
-def upload(store: Store, ref: str, *contents: bytes, **metadata: str) -> str:
-    session, missing = store.open_upload(ref, manifest_of(*contents, **metadata).to_bytes())
-    wanted = {blob.digest for blob in missing}
-    with store.writer(session) as writer:
-        for content in contents:
-            if digest_of(content) in wanted:
-                writer.write(digest_of(content), 0, content)
-    return session
-
-
-def publish(store: Store, ref: str, *contents: bytes, **metadata: str) -> str:
-    return store.bind(upload(store, ref, *contents, **metadata))[0].digest
-
-
-def read_back(store: Store, ref: str) -> list[bytes]:
-    bound, _ = store.resolve(ref)
-    blobs = dict.fromkeys(bound.blobs, b"")
-    for digest, _, piece in store.read(ref, bound.digest, [Range(d) for d in bound.blobs]):
-        blobs[digest] += piece
-    return list(blobs.values())
-
-
 def test_what_is_bound_comes_back_also_after_a_restart(open_store: Open) -> None:
     store = open_store()
     publish(store, "a", BIG, b"small")
@@ -104,8 +75,8 @@ def test_what_is_bound_comes_back_also_after_a_restart(open_store: Open) -> None
 def test_reading_goes_on_from_an_offset(open_store: Open) -> None:
     store = open_store()
     digest = publish(store, "a", BIG)
-    pieces = store.read("a", digest, [Range(digest_of(BIG), len(BIG) - 5)])
-    assert [piece for _, _, piece in pieces] == [BIG[-5:]]
+    pieces = store.read("a", digest, [Run(len(BIG) - 5, len(BIG))])
+    assert [parts for _, parts in pieces] == [[BIG[-5:]]]
 
 
 def test_a_bound_ref_keeps_its_digest(open_store: Open) -> None:
@@ -127,7 +98,7 @@ def test_what_was_dropped_is_reclaimed_also_at_the_next_start(open_store: Open) 
     store.close()
     again = open_store(quota_bytes=1000)  # which nothing that was left behind would fit
     session, missing = again.open_upload("c", manifest_of(b"one", b"x" * 300).to_bytes())
-    assert len(missing) == 2
+    assert missing == [(0, 303)]
     with pytest.raises(QuotaError, match="the job's quota of 1000 are left"):
         again.open_upload("d", manifest_of(b"y" * 900).to_bytes())
     assert session

@@ -1,6 +1,6 @@
-"""Between artifacts and blobs: the only place where tensors become bytes, and bytes tensors."""
+"""From artifacts to content: the only place where tensors become bytes; `decoding` goes back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +10,13 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from atoll_api.spec.exchange import Encoding
-from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError
+from atoll_worker.errors import RejectedError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.codecs import layout, raw
-from atoll_worker.exchange.codecs.base import Codec, DamagedError, OutsideDomainError
-from atoll_worker.exchange.codecs.registry import CODECS, ENCODINGS
-from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry
+from atoll_worker.exchange.codecs.base import Codec, OutsideDomainError
+from atoll_worker.exchange.codecs.registry import CODECS
+from atoll_worker.exchange.content import Blob, digest_of
+from atoll_worker.exchange.manifest import Manifest, ManifestError, TensorEntry
 from atoll_worker.ports import Artifact
 
 ENCODING_KEY: Final = "encoding"
@@ -27,7 +28,8 @@ class Encoded:
     """An artifact ready for the wire. The blobs are views of the tensors: do not change them."""
 
     manifest: Manifest
-    blobs: Mapping[str, memoryview]
+    blobs: Sequence[memoryview]
+    """Those of the manifest's content."""
 
 
 def check_ref(ref: str) -> str:
@@ -60,10 +62,10 @@ def encode(artifact: Artifact) -> Encoded:
         metadata[ENCODING_KEY] = _description(artifact.encoding)
     made = Manifest(tuple(entries), metadata, artifact.parents)
     try:
-        checked = manifests.parse(made.to_bytes())
+        checked = manifests.checked(made)
     except ManifestError as error:
         raise RejectedError(f"the artifact cannot be published: {error}") from error
-    return Encoded(checked, blobs)
+    return Encoded(checked, tuple(blobs.values()))
 
 
 def received(tensors: Mapping[str, Tensor], encoding: Encoding) -> dict[str, Tensor]:
@@ -94,7 +96,7 @@ def _encode(name: str, tensor: Tensor, codec: Codec, blobs: dict[str, memoryview
     used, content = _content(tensor, codec)
     listed = []
     for piece in _split(raw.view(content)):
-        blob = Blob(manifests.digest_of(piece), len(piece))
+        blob = Blob(digest_of(piece), len(piece))
         blobs.setdefault(blob.digest, piece)
         listed.append(blob)
     return TensorEntry(name, raw.NAMES[tensor.dtype], tuple(tensor.shape), used.name, tuple(listed))
@@ -110,84 +112,3 @@ def _description(encoding: Encoding) -> JsonValue:
     bound = CODECS[encoding].bound
     error: JsonValue = {"relative": bound.relative, "absolute": bound.absolute, "of": bound.of}
     return {"name": encoding, "errorBound": error}
-
-
-class Decoder:
-    """Memory for the blobs of a manifest, and the tensors that they become.
-
-    Raises:
-        ContractError: a tensor is encoded in a way that this version cannot read.
-    """
-
-    def __init__(self, manifest: Manifest, into: Mapping[str, Tensor] | None = None) -> None:
-        """Take memory.
-
-        Args:
-            manifest: What will arrive.
-            into: Tensors to overwrite, by name, where one fits: to touch new memory costs more
-                than to receive.
-        """
-        self._manifest = manifest
-        self._encoding = _encoding_of(manifest)
-        self._contents: list[Tensor] = []
-        self._places: dict[str, list[memoryview]] = {}
-        for tensor in manifest.tensors:
-            size = layout.encoded_bytes(tensor.encoding, tensor.dtype, tensor.shape)
-            reused = _reusable(tensor, (into or {}).get(tensor.name))
-            fresh = torch.empty(size, dtype=torch.uint8) if reused is None else reused
-            self._contents.append(fresh)
-            content = raw.view(self._contents[-1])
-            for blob in tensor.blobs:
-                self._places.setdefault(blob.digest, []).append(content[: blob.size_bytes])
-                content = content[blob.size_bytes :]
-
-    def target(self, digest: str) -> memoryview:
-        """The memory that the bytes of this blob must be written to."""
-        return self._places[digest][0]
-
-    def finish(self) -> Artifact:
-        """The artifact, once every target is full; the decoder is of no use any more.
-
-        Raises:
-            CorruptArtifactError: the bytes are none that this encoding makes.
-        """
-        for first, *others in self._places.values():
-            for other in others:
-                other[:] = first
-        self._places.clear()
-        self._contents.reverse()  # each is freed as soon as it is decoded
-        tensors = {it.name: _decode(it, self._contents.pop()) for it in self._manifest.tensors}
-        manifest = self._manifest
-        return Artifact(tensors, manifest.metadata, manifest.parents, self._encoding)
-
-
-def _reusable(entry: TensorEntry, tensor: Tensor | None) -> Tensor | None:
-    """The memory of a tensor as bytes, if the entry's raw bytes can be written there."""
-    if tensor is None or entry.encoding != layout.RAW or not tensor.is_contiguous():
-        return None
-    fits = (raw.NAMES.get(tensor.dtype), tuple(tensor.shape)) == (entry.dtype, entry.shape)
-    if not fits or tensor.device.type != "cpu":
-        return None
-    return tensor.detach().reshape(-1).view(torch.uint8)
-
-
-def _encoding_of(manifest: Manifest) -> Encoding:
-    used = {tensor.encoding: tensor.name for tensor in manifest.tensors}
-    for encoding, name in used.items():
-        if encoding not in ENCODINGS:
-            raise ContractError(
-                f"tensor {name!r} is encoded as {encoding!r}, this version reads "
-                f"{', '.join(ENCODINGS)}: update Atoll here, or publish with exchange.encoding Raw"
-            )
-    return next((ENCODINGS[it] for it in sorted(used) if it != layout.RAW), "Raw")
-
-
-def _decode(entry: TensorEntry, content: Tensor) -> Tensor:
-    codec = CODECS[ENCODINGS[entry.encoding]]
-    try:
-        return codec.decode(content, raw.DTYPES[entry.dtype], entry.shape)
-    except DamagedError as error:
-        raise CorruptArtifactError(
-            f"tensor {entry.name!r} cannot be decoded from {entry.encoding}: {error}; "
-            "publish it again"
-        ) from error

@@ -4,26 +4,33 @@
     FOLDER/VERSION              of the format; a store of another version is left alone
     FOLDER/packs/<digest>.pack  see `pack`; written to `incoming`, synced, renamed
     FOLDER/refs/<digest of the name>.json   {"ref", "digest"}; written after its pack, the same way
-    FOLDER/incoming/            what is being written or waits to be overwritten; cleared at the start
+    FOLDER/incoming/<session>.part   a pack that is being received
+    FOLDER/incoming/<number>.part    what is being written or waits to be overwritten
 
-A file in `incoming` is never read again, so a pack is moved there, and `packs` synced, before it is
-overwritten: no crash leaves the name of a pack on other bytes.
+A pack is moved to `incoming`, and `packs` synced, before it is overwritten: no crash leaves the name
+of a pack on other bytes. Of what a process that was killed left there, packs that were being received
+stay, so that the same upload goes on; they are believed only as far as their digests say.
 """
 
 import errno
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from atoll_worker.errors import FinalError, NoSpaceError, UnavailableError, WorkerError
+from atoll_worker.exchange import pack as packs
+from atoll_worker.exchange.content import digest_of
 from atoll_worker.exchange.disk import AwayError, Disk, SyncError, TakenError, syncing
 from atoll_worker.exchange.lock import FolderLock
 from atoll_worker.exchange.spares import Spare, Spares, SpareSizes
 
 VERSION: Final = b"atoll store 1\n"
 _VERSION_BYTES: Final = 64
+_PART: Final = ".part"
+_SESSION_PART: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(_PART)}")
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -61,6 +68,11 @@ class Folder:
         """Whether the disk failed in a way that leaves its content unknown."""
         return self._broken is not None
 
+    def ref_path(self, ref: str) -> Path:
+        """Where the binding of a ref is written."""
+        # A ref may be longer than a file name, and `a` may stand beside `a/b`.
+        return self.refs / f"{digest_of(ref.encode()).removeprefix('blake3:')}.json"
+
     def release(self) -> None:
         """Let another process have the folder; again is no harm."""
         self._lock.release()
@@ -92,41 +104,53 @@ class Folder:
                 self._broken = told
             raise told from error
 
-    def open_part(self, size_bytes: int) -> tuple[Path, int]:
-        """A file in `incoming` of this size, and its descriptor; an old pack's if there is one.
+    def open_part(self, session: str, size_bytes: int) -> tuple[Path, int, bool]:
+        """A file for what a session receives, of this size; its descriptor; whether it may go on.
+
+        It is the session's own if a process that was killed left it, or else an old pack's if
+        there is one. What is in another's file is none of this session's business, so such a file
+        never gets the session's name.
 
         Raises:
             OSError: as the disk says, once nothing is kept in reserve; nothing is left behind.
         """
-        spare = self.spares.take(size_bytes)
+        path = self.incoming / f"{session.removeprefix('blake3:')}{_PART}"
+        spare = self.spares.take(size_bytes, path)
         if spare is not None:
+            target = path if spare == path else self._part()
             try:
-                return spare, self._disk.reuse(spare, size_bytes)
+                if target != spare:
+                    self._disk.replace(spare, target)
+                return target, self._disk.reuse(target, size_bytes), target == path
             except OSError:
                 self._disk.remove(spare)
-        path = self._part()
+                self._disk.remove(target)
         try:
-            return path, self._disk.create(path, size_bytes)
+            return path, self._disk.create(path, size_bytes), False
         except OSError as error:
             if error.errno not in _NO_SPACE or not self.spares.size_bytes:
                 raise
         self.spares.shrink(0)
-        return path, self._disk.create(path, size_bytes)
+        return path, self._disk.create(path, size_bytes), False
 
-    def discard(self, packs: Sequence[tuple[str, int]]) -> None:
+    def discard(self, names: Sequence[tuple[str, int]]) -> Iterator[str]:
         """Take packs, (name, bytes) each, away, for good; their space is kept or given back.
+
+        Yields:
+            The name of each that is gone, also where the disk fails at the next.
 
         Raises:
             OSError: as the disk says.
         """
         moved = []
-        for name, size_bytes in packs:
+        for name, size_bytes in names:
             if self.spares.wants(size_bytes):
                 part = self._part()
                 self._disk.replace(self.packs / name, part)
                 moved.append(Spare(part, size_bytes))
             else:
                 self._disk.remove(self.packs / name)
+            yield name
         if moved:
             with syncing():
                 self._disk.sync_folder(self.packs)
@@ -168,7 +192,7 @@ class Folder:
         for folder in (self.packs, self.refs, self.incoming):
             self._disk.make_folder(folder)
         for name in self._disk.names(self.incoming):
-            self._disk.remove(self.incoming / name)
+            self._keep_or_remove(self.incoming / name)
         if fresh:
             self.write(self.path / "VERSION", VERSION)
         # Whoever was killed here may have left names that the disk does not hold yet.
@@ -176,8 +200,25 @@ class Folder:
             self._disk.sync_folder(self.packs)
             self._disk.sync_folder(self.refs)
 
+    def _keep_or_remove(self, path: Path) -> None:
+        """Keep what was being received; it counts as a spare, and gives way like one."""
+        size_bytes = self._disk.size(path)
+        session = _SESSION_PART.fullmatch(path.name) is not None
+        if session and self.spares.wants(size_bytes) and not self._is_kept(path):
+            self.spares.put(Spare(path, size_bytes))
+        else:
+            self._disk.remove(path)
+
+    def _is_kept(self, path: Path) -> bool:
+        """Whether this is a pack by now: a rename that a power cut met may leave both names."""
+        try:
+            length = packs.head_bytes(self._disk.read(path, 0, packs.PREFIX.size))
+        except packs.PackError:
+            return False
+        return packs.name_of(self._disk.read(path, 0, length)) in self._disk.names(self.packs)
+
     def _part(self) -> Path:
-        return self.incoming / f"{next(self._count)}.part"
+        return self.incoming / f"{next(self._count)}{_PART}"
 
     def _told(self, size_bytes: int, error: OSError) -> WorkerError:
         if isinstance(error, AwayError):

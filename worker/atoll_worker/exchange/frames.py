@@ -1,132 +1,85 @@
 """The bulk messages as bytes: what the generated code would write, by one join. Pure.
 
-A generated message copies the content of a blob once more on each side; here the sender joins
-headers and the blob's own memory, and the receiver gets views of what arrived. The layout is that
-of `PublishRequest` and `FetchResponse` in exchange.proto; `decode_*` also reads what another
-encoder may write: fields in any order, fields of a later version.
+A generated message copies the content once more on each side; here the sender joins a header and
+the memory of the blobs, and the receiver gets a view of what arrived. The layout is that of
+`PublishRequest` and `FetchResponse` in exchange.proto; `decode_*` also reads what another encoder
+may write: fields in any order, fields of a later version.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from atoll_worker.exchange.manifest import ManifestError
+from atoll_worker.exchange.content import PIECE_BYTES, Buffer, ContentError
 
-PIECE_BYTES: Final = 1024 * 1024
-"""Bytes of blobs in one message: less costs calls, more costs memory."""
-MAX_CHUNKS: Final = 8192
-"""Runs in one message: each costs the receiver an object, however short it is."""
-
-Chunk = tuple[str, int, bytes | memoryview]
-"""(blob digest, offset in bytes, content)."""
-
-_SESSION, _PUBLISH_CHUNKS = 1, 2
-_FETCH_CHUNKS = 1
-_DIGEST, _OFFSET, _CONTENT = 1, 2, 3
+_SESSION, _PUBLISH_POSITION, _PUBLISH_CONTENT = 1, 2, 3
+_FETCH_POSITION, _FETCH_CONTENT = 1, 2
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
 
 
-class FrameError(ManifestError):
+class FrameError(ContentError):
     """Bytes that are no such message, or a message that breaks a limit."""
 
 
-def encode_publish(session: str, chunks: Iterable[Chunk]) -> bytes:
+def encode_publish(session: str, position: int, parts: Sequence[Buffer]) -> bytes:
     """A `PublishRequest`."""
-    parts = [_header(_SESSION, session.encode())] if session else []
-    return b"".join([*parts, *_chunks(_PUBLISH_CHUNKS, chunks)])
+    head = _bytes_header(_SESSION, len(session.encode())) + session.encode() if session else b""
+    return b"".join([head, *_run(_PUBLISH_POSITION, _PUBLISH_CONTENT, position, parts)])
 
 
-def encode_fetch(chunks: Iterable[Chunk]) -> bytes:
+def encode_fetch(position: int, parts: Sequence[Buffer]) -> bytes:
     """A `FetchResponse`."""
-    return b"".join(_chunks(_FETCH_CHUNKS, chunks))
+    return b"".join(_run(_FETCH_POSITION, _FETCH_CONTENT, position, parts))
 
 
-def decode_publish(message: bytes) -> tuple[str, list[Chunk]]:
-    """The session ("" if unset) and the chunks, which are views of the message.
+def decode_publish(message: bytes) -> tuple[str, int, memoryview]:
+    """The session ("" if unset), the position, and a view of the content.
 
     Raises:
         FrameError: it is no `PublishRequest`, or holds too much.
     """
-    session, chunks = "", _Chunks()
+    session, position, content = "", 0, memoryview(b"")
     for number, value in _fields(memoryview(message)):
         if number == _SESSION and isinstance(value, memoryview):
             session = _text(value)
-        elif number == _PUBLISH_CHUNKS and isinstance(value, memoryview):
-            chunks.add(value)
-    return session, chunks.found
+        elif number == _PUBLISH_POSITION and isinstance(value, int):
+            position = value
+        elif number == _PUBLISH_CONTENT and isinstance(value, memoryview):
+            content = value
+    return session, position, _bounded(content)
 
 
-def decode_fetch(message: bytes) -> list[Chunk]:
-    """The chunks of a `FetchResponse`, which are views of the message.
+def decode_fetch(message: bytes) -> tuple[int, memoryview]:
+    """The position of a `FetchResponse`, and a view of its content.
 
     Raises:
         FrameError: it is no `FetchResponse`, or holds too much.
     """
-    chunks = _Chunks()
+    position, content = 0, memoryview(b"")
     for number, value in _fields(memoryview(message)):
-        if number == _FETCH_CHUNKS and isinstance(value, memoryview):
-            chunks.add(value)
-    return chunks.found
-
-
-def packed(pieces: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """The chunks of each message: as many pieces (of at most `PIECE_BYTES` each) as fit.
-
-    A message for each small blob would cost 19 times more.
-    """
-    chunks: list[Chunk] = []
-    size = 0
-    for piece in pieces:
-        length = len(piece[2])
-        if chunks and (size + length > PIECE_BYTES or len(chunks) == MAX_CHUNKS):
-            yield chunks
-            chunks, size = [], 0
-        chunks.append(piece)
-        size += length
-    if chunks:
-        yield chunks
-
-
-class _Chunks:
-    def __init__(self) -> None:
-        self.found: list[Chunk] = []
-        self._size_bytes = 0
-
-    def add(self, view: memoryview) -> None:
-        chunk = _chunk(view)
-        self.found.append(chunk)
-        self._size_bytes += len(chunk[2])
-        if self._size_bytes > PIECE_BYTES:
-            raise FrameError(f"a message holds more than {PIECE_BYTES} bytes of blobs")
-        if len(self.found) > MAX_CHUNKS:
-            raise FrameError(f"a message holds more than {MAX_CHUNKS} runs of bytes")
-
-
-def _chunk(view: memoryview) -> Chunk:
-    digest, offset, content = "", 0, memoryview(b"")
-    for number, value in _fields(view):
-        if number == _DIGEST and isinstance(value, memoryview):
-            digest = _text(value)
-        elif number == _OFFSET and isinstance(value, int):
-            offset = value
-        elif number == _CONTENT and isinstance(value, memoryview):
+        if number == _FETCH_POSITION and isinstance(value, int):
+            position = value
+        elif number == _FETCH_CONTENT and isinstance(value, memoryview):
             content = value
-    return digest, offset, content
+    return position, _bounded(content)
 
 
-def _chunks(number: int, chunks: Iterable[Chunk]) -> Iterator[bytes | memoryview]:
-    for digest, offset, content in chunks:
-        head = _header(_DIGEST, digest.encode()) if digest else b""
-        if offset:
-            head += bytes([_OFFSET << 3 | _VARINT]) + _varint(offset)
-        if content:
-            head += bytes([_CONTENT << 3 | _LENGTH]) + _varint(len(content))
-        yield bytes([number << 3 | _LENGTH]) + _varint(len(head) + len(content)) + head
-        yield content
+def _bounded(content: memoryview) -> memoryview:
+    if len(content) > PIECE_BYTES:
+        raise FrameError(f"a message holds more than {PIECE_BYTES} bytes of blobs")
+    return content
 
 
-def _header(number: int, content: bytes) -> bytes:
-    return bytes([number << 3 | _LENGTH]) + _varint(len(content)) + content
+def _run(
+    position_field: int, content_field: int, position: int, parts: Sequence[Buffer]
+) -> Sequence[Buffer]:
+    head = bytes([position_field << 3 | _VARINT]) + _varint(position) if position else b""
+    size = sum(map(len, parts))
+    return [head + _bytes_header(content_field, size), *parts] if size else [head]
+
+
+def _bytes_header(number: int, size: int) -> bytes:
+    return bytes([number << 3 | _LENGTH]) + _varint(size)
 
 
 def _varint(value: int) -> bytes:

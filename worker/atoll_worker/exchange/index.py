@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from atoll_worker.exchange.content import Content
 from atoll_worker.exchange.manifest import Manifest
 from atoll_worker.exchange.pack import Pack, Span
+
+NOTHING = Content(())
 
 
 @dataclass(frozen=True)
@@ -16,9 +19,15 @@ class Bound:
     digest: str
     size_bytes: int = 0
     parents: tuple[str, ...] = ()
-    blobs: tuple[str, ...] = ()
+    content: Content = field(default=NOTHING, compare=False)
     intact: bool = False
     """Whether its manifest could be read; if not, nobody knows which blobs it needs."""
+
+    @classmethod
+    def to(cls, ref: str, manifest: Manifest) -> "Bound":
+        """A ref that is bound to this manifest."""
+        digest, size_bytes = manifest.digest, manifest.size_bytes
+        return cls(ref, digest, size_bytes, manifest.parents, manifest.content, intact=True)
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Pin:
     """What must stay although no ref may hold it: an upload in progress, or a reader."""
 
     manifest_digest: str
-    blobs: tuple[str, ...]
+    content: Content
 
 
 class Index:
@@ -78,33 +87,34 @@ class Index:
         names = self._manifest_packs.get(digest)
         return (names[0], self.packs[names[0]].manifest) if names else None
 
-    def present(self, digests: Iterable[str], readable: Callable[[str], bool]) -> set[str]:
+    def is_here(self, digest: str) -> bool:
+        """Whether the artifact of this manifest was published here, and not only held elsewhere."""
+        return any(not self.packs[name].held for name in self._manifest_packs.get(digest, ()))
+
+    def present(self, content: Content, readable: Callable[[str], bool]) -> set[str]:
         """Those of the blobs that a ref leads to, of refs that the caller may read."""
-        stored = {digest for digest in digests if self.blob(digest) is not None}
+        stored = {digest for digest, _ in content.blobs if digest in self._blob_packs}
         found: set[str] = set()
         for bound in reversed(self.refs.values()):  # the newest have most in common
             if len(found) == len(stored):
                 break
             if readable(bound.ref):
-                found |= stored.intersection(bound.blobs)
+                found.update(digest for digest, _ in bound.content.blobs if digest in stored)
         return found
 
     def bind(self, ref: str, manifest: Manifest) -> Bound:
         """Take note of a binding."""
-        blobs = tuple(blob.digest for blob in manifest.blobs())
-        bound = Bound(
-            ref, manifest.digest, manifest.size_bytes, manifest.parents, blobs, intact=True
-        )
-        self.refs[ref] = bound
+        self.refs[ref] = bound = Bound.to(ref, manifest)
         return bound
 
     def unreachable(self, pins: Iterable[Pin]) -> tuple[str, ...]:
         """Names of packs that neither a ref nor a pin needs."""
         needed: set[str] = set()
-        held = [Pin(bound.digest, bound.blobs) for bound in self.refs.values()]
-        for pin in (*held, *pins):
-            needed.update(self._manifest_packs.get(pin.manifest_digest, ())[:1])
-            for digest in pin.blobs:
+        bound = [Pin(bound.digest, bound.content) for bound in self.refs.values()]
+        for pin in (*bound, *pins):
+            names = self._manifest_packs.get(pin.manifest_digest, ())
+            needed.update(sorted(names, key=lambda name: self.packs[name].held)[:1])
+            for digest, _ in pin.content.blobs:
                 needed.update(self._blob_packs.get(digest, ())[:1])
         return tuple(name for name in self.packs if name not in needed)
 

@@ -7,15 +7,15 @@ vouches for; everything past it may be trusted.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
-from blake3 import blake3
 from pydantic import JsonValue
 
 from atoll_worker.exchange.codecs import layout
+from atoll_worker.exchange.content import Blob, Content, ContentError, digest_of
 
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
 MAX_TENSORS: Final = 20_000
@@ -27,18 +27,15 @@ MAX_PARENTS: Final = 4096
 MAX_REF_BYTES: Final = 256
 
 _DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
+_DIGESTS = re.compile(r"(?:blake3:[0-9a-f]{64}\n)*")
 _ENCODING = re.compile(r"[a-z0-9-]{1,32}")
 _REF_SEGMENT = re.compile(r"[a-z0-9-]+")
 _SCHEMA: Final = 1
+_COLUMNS: Final = 5
 
 
-class ManifestError(ValueError):
+class ManifestError(ContentError):
     """A manifest, a digest or a ref that is refused; the message names the limit it breaks."""
-
-
-def digest_of(content: bytes | memoryview) -> str:
-    """The name of these bytes."""
-    return f"blake3:{blake3(content).hexdigest()}"
 
 
 def check_digest(text: str) -> str:
@@ -65,16 +62,7 @@ def check_ref(ref: str) -> str:
     return ref
 
 
-@dataclass(frozen=True)
-class Blob:
-    """A run of bytes of one tensor's encoding."""
-
-    digest: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class TensorEntry:
+class TensorEntry(NamedTuple):
     """One tensor and where its bytes are."""
 
     name: str
@@ -111,14 +99,11 @@ class Manifest:
     def _encoded(self) -> bytes:
         document = {
             "schema": _SCHEMA,
-            "tensors": [_tensor_document(tensor) for tensor in self.tensors],
+            "tensors": self.tensors,  # each an array: [name, dtype, shape, encoding, blobs]
             "metadata": self.metadata,
             "parents": list(self.parents),
         }
-        try:
-            content = _canonical(document)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ManifestError(f"the metadata cannot be written as JSON: {error}") from error
+        content = _canonical(document)
         if len(content) > MAX_MANIFEST_BYTES:
             raise ManifestError(
                 f"the manifest has {len(content)} bytes, the limit is {MAX_MANIFEST_BYTES}"
@@ -136,18 +121,33 @@ class Manifest:
         return sum(blob.size_bytes for tensor in self.tensors for blob in tensor.blobs)
 
     @cached_property
+    def content(self) -> Content:
+        """All distinct blobs, in the order of the tensors."""
+        blobs: dict[str, Blob] = {}
+        for tensor in self.tensors:
+            for blob in tensor.blobs:
+                blobs.setdefault(blob.digest, blob)
+        return Content(blobs.values())
+
+    @cached_property
     def decoded_bytes(self) -> int:
         """Bytes of all tensors in memory."""
         return sum(tensor.size_bytes for tensor in self.tensors)
 
-    def blobs(self) -> Iterator[Blob]:
-        """Each distinct blob once, in the order of the tensors."""
-        seen: set[str] = set()
-        for tensor in self.tensors:
-            for blob in tensor.blobs:
-                if blob.digest not in seen:
-                    seen.add(blob.digest)
-                    yield blob
+
+def checked(manifest: Manifest) -> Manifest:
+    """The manifest, if `parse` would read it back.
+
+    Raises:
+        ManifestError: naming the limit that is broken, or what is not as it should be.
+    """
+    if len(manifest.tensors) > MAX_TENSORS:
+        raise ManifestError(f"{len(manifest.tensors)} tensors, the limit is {MAX_TENSORS}")
+    _check_tensors(manifest.tensors)
+    _parse_parents(list(manifest.parents))
+    _check_blobs(manifest)
+    manifest.to_bytes()
+    return manifest
 
 
 def parse(content: bytes) -> Manifest:
@@ -173,15 +173,20 @@ def parse(content: bytes) -> Manifest:
         parents=_parse_parents(document["parents"]),
     )
     _check_blobs(manifest)
-    if manifest.to_bytes() != content:
+    if _canonical(document) != content:
         raise ManifestError("the manifest is not written canonically")
+    manifest.__dict__["_encoded"] = content  # what it would be written as
     return manifest
 
 
 def _canonical(document: object) -> bytes:
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True
-    ).encode()
+    try:
+        text = json.dumps(
+            document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ManifestError(f"the metadata cannot be written as JSON: {error}") from error
+    return text.encode()
 
 
 def _load(content: bytes) -> dict[str, Any]:
@@ -194,41 +199,96 @@ def _load(content: bytes) -> dict[str, Any]:
     return document
 
 
-def _tensor_document(tensor: TensorEntry) -> dict[str, object]:
-    return {
-        "name": tensor.name,
-        "dtype": tensor.dtype,
-        "shape": list(tensor.shape),
-        "encoding": tensor.encoding,
-        "blobs": [[blob.digest, blob.size_bytes] for blob in tensor.blobs],
-    }
-
-
-def _parse_tensors(entries: object) -> tuple[TensorEntry, ...]:
-    if not isinstance(entries, list):
+def _parse_tensors(rows: object) -> tuple[TensorEntry, ...]:
+    if not isinstance(rows, list):
         raise ManifestError("the manifest's tensors are no list")
-    if len(entries) > MAX_TENSORS:
-        raise ManifestError(f"{len(entries)} tensors, the limit is {MAX_TENSORS}")
-    tensors = tuple(_parse_tensor(entry) for entry in entries)
-    names = [tensor.name for tensor in tensors]
+    if len(rows) > MAX_TENSORS:
+        raise ManifestError(f"{len(rows)} tensors, the limit is {MAX_TENSORS}")
+    if not all(isinstance(row, list) and len(row) == _COLUMNS for row in rows):
+        raise ManifestError("a tensor is not [name, dtype, shape, encoding, blobs]")
+    tensors = [
+        TensorEntry(name, dtype, _tuple(shape), encoding, _blobs(blobs))
+        for name, dtype, shape, encoding, blobs in rows
+    ]
+    _check_tensors(tensors)
+    return tuple(tensors)
+
+
+def _tuple(values: object) -> Any:
+    return tuple(values) if isinstance(values, list) else values
+
+
+def _blobs(blobs: object) -> Any:
+    """Blobs, or whatever it is: `_check_tensors` looks."""
+    if not isinstance(blobs, list):
+        return blobs
+    return tuple([Blob(*it) if isinstance(it, list) and len(it) == 2 else it for it in blobs])
+
+
+def _check_tensors(tensors: Sequence[TensorEntry]) -> None:
+    """See that nothing is of another type than it says, and that no limit is broken.
+
+    A column at a time: there are up to 20,000 rows, and most manifests are in order.
+    """
+    if not tensors:
+        return
+    names, dtypes, shapes, encodings, blobs = zip(*tensors, strict=True)
+    _check_names(names)
+    for name, dtype in zip(names, dtypes, strict=True):
+        if not isinstance(dtype, str) or dtype not in layout.ITEM_BYTES:
+            raise ManifestError(f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+    for name, encoding in zip(names, encodings, strict=True):
+        if encoding != layout.RAW:
+            _check_encoding(name, encoding)
+    for name, shape in zip(names, shapes, strict=True):
+        _check_shape(name, shape)
+    for name, listed in zip(names, blobs, strict=True):
+        _check_listed(name, listed)
+    for tensor in tensors:
+        _check_size(tensor)
+
+
+def _check_names(names: Sequence[object]) -> None:
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ManifestError("a tensor has no name")
+        if len(name) * 4 > MAX_NAME_BYTES < len(name.encode(errors="surrogatepass")):
+            raise ManifestError(
+                f"the tensor name {name[:40]!r}... is longer than {MAX_NAME_BYTES} bytes"
+            )
     if len(set(names)) != len(names):
         raise ManifestError("two tensors have the same name")
-    return tensors
 
 
-def _parse_tensor(entry: object) -> TensorEntry:
-    if not isinstance(entry, dict) or set(entry) != {"name", "dtype", "shape", "encoding", "blobs"}:
-        raise ManifestError("a tensor has other keys than name, dtype, shape, encoding, blobs")
-    name = _parse_name(entry["name"])
-    tensor = TensorEntry(
-        name=name,
-        dtype=_parse_dtype(name, entry["dtype"]),
-        shape=_parse_shape(name, entry["shape"]),
-        encoding=_parse_encoding(name, entry["encoding"]),
-        blobs=_parse_blobs(name, entry["blobs"]),
-    )
-    _check_size(tensor)
-    return tensor
+def _check_encoding(name: str, encoding: object) -> None:
+    if not isinstance(encoding, str) or not _ENCODING.fullmatch(encoding):
+        raise ManifestError(
+            f"tensor {name!r} has the encoding {str(encoding)[:40]!r}, which is no name: 1 to 32 "
+            "of [a-z0-9-]"
+        )
+
+
+def _check_shape(name: str, shape: object) -> None:
+    if not isinstance(shape, tuple) or not all(map(_is_count, shape)):
+        raise ManifestError(f"the shape of tensor {name!r} is no list of sizes")
+    if len(shape) > MAX_RANK:
+        raise ManifestError(f"tensor {name!r} has rank {len(shape)}, the limit is {MAX_RANK}")
+    if max(math.prod(shape), *shape, 0) > MAX_ARTIFACT_BYTES:
+        raise ManifestError(f"tensor {name!r} has more than {MAX_ARTIFACT_BYTES} bytes")
+
+
+def _check_listed(name: str, blobs: Any) -> None:
+    if not isinstance(blobs, tuple):
+        raise ManifestError(f"the blobs of tensor {name!r} are no list")
+    for blob in blobs:
+        values: tuple[object, object] = blob if isinstance(blob, Blob) else (None, None)
+        digest, size = values  # `_check_blobs` looks at all digests together
+        if not isinstance(digest, str) or not _is_count(size) or size == 0:
+            raise ManifestError(f"a blob of tensor {name!r} is not [digest, bytes]")
+        if size > MAX_BLOB_BYTES:
+            raise ManifestError(
+                f"a blob of tensor {name!r} has {size} bytes, the limit is {MAX_BLOB_BYTES}"
+            )
 
 
 def _check_size(tensor: TensorEntry) -> None:
@@ -239,7 +299,7 @@ def _check_size(tensor: TensorEntry) -> None:
         needed = layout.encoded_bytes(tensor.encoding, tensor.dtype, tensor.shape)
     except ValueError as error:
         raise ManifestError(f"tensor {tensor.name!r}: {error}") from error
-    given = sum(blob.size_bytes for blob in tensor.blobs)
+    given = sum([blob.size_bytes for blob in tensor.blobs])
     if given != needed:
         raise ManifestError(
             f"tensor {tensor.name!r} needs {needed} bytes by its shape and encoding "
@@ -247,73 +307,29 @@ def _check_size(tensor: TensorEntry) -> None:
         )
 
 
-def _parse_dtype(name: str, dtype: object) -> str:
-    if not isinstance(dtype, str) or dtype not in layout.ITEM_BYTES:
-        raise ManifestError(f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
-    return dtype
-
-
-def _parse_encoding(name: str, encoding: object) -> str:
-    if not isinstance(encoding, str) or not _ENCODING.fullmatch(encoding):
-        raise ManifestError(
-            f"tensor {name!r} has the encoding {str(encoding)[:40]!r}, which is no name: 1 to 32 "
-            "of [a-z0-9-]"
-        )
-    return encoding
-
-
-def _parse_name(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise ManifestError("a tensor has no name")
-    if len(name.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
-        raise ManifestError(
-            f"the tensor name {name[:40]!r}... is longer than {MAX_NAME_BYTES} bytes"
-        )
-    return name
-
-
-def _parse_shape(name: str, shape: object) -> tuple[int, ...]:
-    if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
-        raise ManifestError(f"the shape of tensor {name!r} is no list of sizes")
-    if len(shape) > MAX_RANK:
-        raise ManifestError(f"tensor {name!r} has rank {len(shape)}, the limit is {MAX_RANK}")
-    if math.prod(shape) > MAX_ARTIFACT_BYTES or any(size > MAX_ARTIFACT_BYTES for size in shape):
-        raise ManifestError(f"tensor {name!r} has more than {MAX_ARTIFACT_BYTES} bytes")
-    return tuple(shape)
-
-
-def _parse_blobs(name: str, blobs: object) -> tuple[Blob, ...]:
-    if not isinstance(blobs, list):
-        raise ManifestError(f"the blobs of tensor {name!r} are no list")
-    return tuple(_parse_blob(name, blob) for blob in blobs)
-
-
-def _parse_blob(name: str, blob: object) -> Blob:
-    match blob:
-        case [str(digest), size] if _is_count(size) and size > 0:
-            if size > MAX_BLOB_BYTES:
-                raise ManifestError(
-                    f"a blob of tensor {name!r} has {size} bytes, the limit is {MAX_BLOB_BYTES}"
-                )
-            return Blob(check_digest(digest), size)
-        case _:
-            raise ManifestError(f"a blob of tensor {name!r} is not [digest, bytes]")
-
-
 def _parse_parents(parents: object) -> tuple[str, ...]:
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
         raise ManifestError("the manifest's parents are no list of digests")
     if len(parents) > MAX_PARENTS:
         raise ManifestError(f"{len(parents)} parents, the limit is {MAX_PARENTS}")
-    return tuple(check_digest(parent) for parent in parents)
+    _check_digests(parents)
+    return tuple(parents)
+
+
+def _check_digests(digests: Sequence[str]) -> None:
+    """One look at thousands; only where it fails, one at each for its name."""
+    if not _DIGESTS.fullmatch("\n".join([*digests, ""])):
+        for digest in digests:
+            check_digest(digest)
 
 
 def _check_blobs(manifest: Manifest) -> None:
-    sizes: dict[str, int] = {}
-    for tensor in manifest.tensors:
-        for blob in tensor.blobs:
-            if sizes.setdefault(blob.digest, blob.size_bytes) != blob.size_bytes:
-                raise ManifestError(f"the blob {blob.digest} is listed with two sizes")
+    distinct = {blob for tensor in manifest.tensors for blob in tensor.blobs}
+    _check_digests([blob.digest for blob in distinct])
+    sizes = dict(distinct)
+    if len(sizes) < len(distinct):
+        twice = next(blob.digest for blob in distinct if sizes[blob.digest] != blob.size_bytes)
+        raise ManifestError(f"the blob {twice} is listed with two sizes")
     if manifest.size_bytes > MAX_ARTIFACT_BYTES:
         raise ManifestError(
             f"the artifact has {manifest.size_bytes} bytes, the limit is {MAX_ARTIFACT_BYTES}"

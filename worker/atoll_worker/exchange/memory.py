@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
 from atoll_worker.exchange import manifest as manifests
-from atoll_worker.exchange.encoding import Decoder, check_ref, encode
+from atoll_worker.exchange.decoding import Decoder
+from atoll_worker.exchange.encoding import check_ref, encode
 from atoll_worker.ports import Artifact, Binding, ProgressReport
 
 
@@ -18,8 +19,8 @@ class MemoryArtifacts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._blobs: dict[str, bytes] = {}
-        self._manifests: dict[str, bytes] = {}
+        self._contents: dict[str, tuple[bytes, bytes]] = {}
+        """Manifest and content by the manifest's digest."""
         self._bindings: dict[Ref, Binding] = {}
 
     def publish(self, ref: Ref, artifact: Artifact) -> Binding:
@@ -31,8 +32,7 @@ class MemoryArtifacts:
         with self._lock:
             if ref in self._bindings:
                 return self._bindings[ref]
-            self._blobs.update((digest, bytes(blob)) for digest, blob in encoded.blobs.items())
-            self._manifests[manifest.digest] = manifest.to_bytes()
+            self._contents[manifest.digest] = (manifest.to_bytes(), b"".join(encoded.blobs))
             self._bindings[ref] = binding
         return binding
 
@@ -42,10 +42,9 @@ class MemoryArtifacts:
         with self._lock:
             if ref not in self._bindings:
                 raise RejectedError(f"nothing is bound to {ref}: publish it first")
-            manifest = manifests.parse(self._manifests[self._bindings[ref].digest])
-        decoder = Decoder(manifest)
-        for blob in manifest.blobs():
-            decoder.target(blob.digest)[:] = self._blobs[blob.digest]
+            manifest, content = self._contents[self._bindings[ref].digest]
+        decoder = Decoder(manifests.parse(manifest))
+        decoder.write(0, memoryview(content))
         return decoder.finish()
 
     def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:

@@ -2,22 +2,23 @@
 
 magic "ATOLPK01" | manifest bytes: u32 | index bytes: u32 | manifest | index | blob | blob | ...
 
-The index is a JSON list of [digest, bytes] in the order of the blobs. A pack holds only blobs
-that no other pack held when it was written. It is named by the digest of all before its blobs,
-so two packs of one name have the same content.
+The index is a JSON list of [digest, bytes] in the order of the blobs; or null in the pack of an
+artifact whose blobs are elsewhere, which a process holds for others. A pack holds only blobs that
+no other pack held when it was written. It is named by the digest of all before its blobs, so two
+packs of one name have the same content.
 """
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from atoll_worker.exchange.content import Blob, digest_of
 from atoll_worker.exchange.manifest import (
     MAX_BLOB_BYTES,
     MAX_MANIFEST_BYTES,
-    Blob,
+    Manifest,
     check_digest,
-    digest_of,
 )
 
 SUFFIX = ".pack"
@@ -48,12 +49,22 @@ class Pack:
     blobs: dict[str, Span] = field(default_factory=dict)
     size_bytes: int = 0
     """Bytes of the file."""
+    held: bool = False
+    """Whether the blobs of the manifest are elsewhere."""
 
 
-def head(manifest: bytes, blobs: Iterable[Blob]) -> bytes:
-    """All of a pack before its blobs."""
-    index = json.dumps([[blob.digest, blob.size_bytes] for blob in blobs]).encode()
+def head(manifest: bytes, blobs: Iterable[Blob] | None) -> bytes:
+    """All of a pack before its blobs; None for those that are elsewhere."""
+    index = json.dumps(blobs if blobs is None else [list(blob) for blob in blobs]).encode()
     return PREFIX.pack(_MAGIC, len(manifest), len(index)) + manifest + index
+
+
+def of(content: bytes, manifest: Manifest, blobs: Sequence[Blob]) -> Pack:
+    """What `read_head` would say of a whole pack with this head."""
+    place = Span(PREFIX.size, len(manifest.to_bytes()))
+    spans = spans_of(len(content), blobs)
+    size_bytes = len(content) + sum(blob.size_bytes for blob in blobs)
+    return Pack(name_of(content), manifest.digest, place, spans, size_bytes)
 
 
 def name_of(content: bytes) -> str:
@@ -89,8 +100,10 @@ def read_head(name: str, content: bytes, file_bytes: int) -> Pack:
     manifest = Span(PREFIX.size, manifest_bytes)
     start = PREFIX.size + manifest_bytes
     digest = digest_of(content[PREFIX.size : start])
-    blobs = [_blob(entry) for entry in json.loads(content[start : start + index_bytes])]
-    spans = spans_of(len(content), blobs)
+    index = json.loads(content[start : start + index_bytes])
+    if index is None:
+        return Pack(name, digest, manifest, {}, file_bytes, held=True)
+    spans = spans_of(len(content), [_blob(entry) for entry in index])
     whole = {
         name: span
         for name, span in spans.items()

@@ -9,10 +9,12 @@ cancelled waits for its thread before it goes.
 # ruff: noqa: N802, ARG002 - gRPC fixes the names and arguments of a servicer's methods
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -29,22 +31,22 @@ from atoll_worker.errors import (
 )
 from atoll_worker.exchange import frames
 from atoll_worker.exchange.access import Action
-from atoll_worker.exchange.frames import PIECE_BYTES, Chunk
+from atoll_worker.exchange.content import PIECE_BYTES, ContentError, Piece, Run, digest_of
 from atoll_worker.exchange.guard import Guard
+from atoll_worker.exchange.holders import Holder, Holders
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.line import BulkLimits, Line, Turn
-from atoll_worker.exchange.manifest import ManifestError
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.shelf import Shelf, Writer
-from atoll_worker.exchange.store import ChangedError, NotBoundError, Range
+from atoll_worker.exchange.store import ChangedError, NotBoundError
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.upload import BusyError
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-MAX_RANGES: Final = 65_536
-"""Blobs of one Fetch: more than a manifest of the largest size can list."""
 MAX_UNHEARD: Final = 4096
-"""Bindings that a Watch may lag behind before it is ended; whoever watches asks again."""
+"""Events that a Watch may lag behind before it is ended; whoever watches asks again."""
+PIECES_A_STEP: Final = 4
+"""Read ahead of a Fetch: to change threads for each message costs as much as TLS does."""
 TELL_BYTES: Final = 4 * PIECE_BYTES
 """A Publish is told how far it is as often."""
 EXCHANGE_SERVICE: Final = "atoll.exchange.v1.ExchangeService"
@@ -63,7 +65,7 @@ R = TypeVar("R")  # its answer
 Servicer = grpc.aio.ServicerContext[Any, Any]
 
 _STATUSES: Final[tuple[tuple[type[Exception], grpc.StatusCode], ...]] = (
-    (ManifestError, grpc.StatusCode.INVALID_ARGUMENT),
+    (ContentError, grpc.StatusCode.INVALID_ARGUMENT),
     (NotBoundError, grpc.StatusCode.NOT_FOUND),
     (ChangedError, grpc.StatusCode.FAILED_PRECONDITION),
     (BusyError, grpc.StatusCode.ABORTED),
@@ -73,6 +75,18 @@ _STATUSES: Final[tuple[tuple[type[Exception], grpc.StatusCode], ...]] = (
     (UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (WorkerError, grpc.StatusCode.INTERNAL),
 )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A ref that a step holds and another wants here."""
+
+    ref: str
+    step: str
+
+
+Event = Bound | Wanted | None
+"""What a Watch is told; None: nothing more."""
 
 
 class Threads:
@@ -123,7 +137,8 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self._limits = limits or BulkLimits()
         self._line = Line(self._limits)
         self.traffic = Traffic("client")
-        self._watchers: set[asyncio.Queue[Bound | None]] = set()
+        self._holders = Holders()
+        self._watchers: set[asyncio.Queue[Event]] = set()
 
     def end_watches(self) -> None:
         """Let every Watch return: the hub stops."""
@@ -135,24 +150,17 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         """Open, or find again, an upload."""
         caller = await self._guard.require(context, Action.BIND, request.ref)
         readable = self._guard.permits(caller, Action.READ)
-        session, blobs = await self._threads.call(
+        session, runs = await self._threads.call(
             self._store.open_upload, request.ref, request.manifest, readable
         )
-        reached = self._store.reached(session) if blobs else {}
-        partial = [
-            pb.BlobRange(blob_digest=it.digest, offset_bytes=reached[it.digest])
-            for it in blobs
-            if it.digest in reached
-        ]
-        return pb.MissingResponse(
-            session_id=session, blob_digests=[it.digest for it in blobs], partial=partial
-        )
+        missing = [pb.ByteRange(begin=begin, end=end) for begin, end in runs]
+        return pb.MissingResponse(session_id=session, missing=missing)
 
     @_refusing
     async def Publish(  # type: ignore[override] # bytes, and the other of gRPC's ways to stream
         self, request_iterator: object, context: Servicer
     ) -> None:
-        """Receive blobs. Messages are bytes as `frames` reads them."""
+        """Receive content. Messages are bytes as `frames` reads them."""
         await self._guard.caller(context)  # before it takes a place; the session is checked below
 
         async def tell(received_bytes: int = 0) -> None:
@@ -161,72 +169,93 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
                 await context.write(answer.SerializeToString())
 
         async with self._line.place(tell) as turn:
-            with ExitStack() as stack:
-                received = told = 0
-                async for taken in self._receive(context, turn, stack):
-                    received += taken
-                    if received - told >= TELL_BYTES:
-                        await tell(received)
-                        told = received
-                await tell(received)
+            received = told = 0
+            async for taken in self._receive(context, turn):
+                received += taken
+                if received - told >= TELL_BYTES:
+                    await tell(received)
+                    told = received
+            await tell(received)
 
-    async def _receive(self, context: Servicer, turn: Turn, stack: ExitStack) -> AsyncIterator[int]:
-        """Bytes of blobs of each message, once they are in the store."""
+    async def _receive(self, context: Servicer, turn: Turn) -> AsyncIterator[int]:
+        """Bytes of each message, once they are in the store."""
         writer: Writer | None = None
         while not turn.over:
             async with self._moving():
                 message = await context.read()
             if message is grpc.aio.EOF:
                 return
-            session, chunks = frames.decode_publish(message)
+            session, position, content = frames.decode_publish(message)
             if writer is None:
                 await self._guard.require(context, Action.BIND, self._store.ref_of(session))
-                writer = stack.enter_context(self._store.writer(session))
-            taken = await self._threads.call(_take, writer, chunks)
-            self.traffic.add("received", taken)
-            yield taken
+                writer = self._store.writer(session)
+            await self._threads.call(writer.write, position, content)
+            self.traffic.add("received", len(content))
+            yield len(content)
 
     @_refusing
     async def Bind(self, request: pb.BindRequest, context: Servicer) -> pb.BindResponse:
         """Bind a ref, and tell those who watch."""
         ref = self._store.ref_of(request.session_id)
         await self._guard.require(context, Action.BIND, ref)
-        bound, new = await self._threads.call(self._store.bind, request.session_id)
-        for queue in self._watchers if new else ():
-            queue.put_nowait(bound if queue.qsize() < MAX_UNHEARD else None)
+        bound, news = await self._threads.call(self._store.bind, request.session_id)
+        if news:
+            self._holders.arrived(ref)
+            self._tell(bound)
         return pb.BindResponse(binding=to_binding(bound))
+
+    @_refusing
+    async def Hold(self, request: pb.HoldRequest, context: Servicer) -> pb.HoldResponse:
+        """Bind a ref whose bytes stay with the caller, and tell those who watch."""
+        caller = await self._guard.require(context, Action.BIND, request.ref)
+        bound, _ = await self._threads.call(self._store.hold, request.ref, request.manifest)
+        if bound.digest == digest_of(request.manifest):
+            self._holders.hold(bound.ref, Holder(caller.step, request.address))
+            self._tell(bound)
+        return pb.HoldResponse(binding=to_binding(bound))
+
+    @_refusing
+    async def Want(self, request: pb.WantRequest, context: Servicer) -> pb.WantResponse:
+        """Tell whoever holds a ref that its bytes are wanted here."""
+        await self._guard.require(context, Action.READ, request.ref)
+        bound, _ = await self._threads.call(self._store.resolve, request.ref)
+        if not self._store.is_here(bound):
+            holder = self._holders.want(request.ref)
+            if holder is not None:
+                self._tell(Wanted(request.ref, holder.step))
+        return pb.WantResponse(place=self._place(bound))
 
     @_refusing
     async def Resolve(self, request: pb.ResolveRequest, context: Servicer) -> pb.ResolveResponse:
         """What a ref is bound to."""
         await self._guard.require(context, Action.READ, request.ref)
         bound, content = await self._threads.call(self._store.resolve, request.ref)
-        return pb.ResolveResponse(binding=to_binding(bound), manifest=content)
+        place = self._place(bound)
+        return pb.ResolveResponse(binding=to_binding(bound), manifest=content, place=place)
 
     @_refusing
     async def Fetch(  # type: ignore[override] # the other of gRPC's two ways to stream
         self, request: pb.FetchRequest, context: Servicer
     ) -> None:
-        """Send blobs, many to a message. Messages are bytes as `frames` writes them."""
+        """Send content. Messages are bytes as `frames` writes them."""
         await self._guard.require(context, Action.READ, request.ref)
-        ranges = _ranges(request)
+        runs = [Run(it.begin, it.end) for it in request.ranges]
 
         async def send(message: bytes = b"") -> None:
             async with self._moving():
                 await context.write(message)
 
         async with self._line.place(send) as turn:
-            pieces = self._store.read(request.ref, request.manifest_digest, ranges)
-            packed = frames.packed(pieces)
+            pieces = self._store.read(request.ref, request.manifest_digest, runs)
             try:
-                while not turn.over:
-                    message, size = await self._threads.call(_next_message, packed)
-                    if not message:
-                        return
-                    await send(message)
-                    self.traffic.add("sent", size)
+                while messages := await self._threads.call(_next_messages, pieces):
+                    for message, size in messages:
+                        if turn.over:
+                            return
+                        await send(message)
+                        self.traffic.add("sent", size)
             finally:
-                pieces.close()  # lets go of what is pinned
+                await self._threads.call(pieces.close)  # lets go of what is pinned
 
     @asynccontextmanager
     async def _moving(self) -> AsyncIterator[None]:
@@ -241,27 +270,49 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     async def Watch(
         self, request: pb.WatchRequest, context: Servicer
     ) -> AsyncIterator[pb.WatchResponse]:
-        """What is bound, and then what becomes bound; a ref may be named twice in between."""
+        """What is bound and wanted, and then what becomes so; a ref may be named twice."""
         caller = await self._guard.caller(context)
         listed = self._guard.permits(caller, Action.LIST)
-        queue: asyncio.Queue[Bound | None] = asyncio.Queue()
+        queue: asyncio.Queue[Event] = asyncio.Queue()
         prefixes = tuple(request.prefixes)
         self._watchers.add(queue)
         try:
             for bound in await self._threads.call(self._store.bindings):
                 if bound.ref.startswith(prefixes) and listed(bound.ref):
-                    yield pb.WatchResponse(binding=to_binding(bound))
+                    yield self._bound_event(bound)
+            for ref in self._holders.wanted_of(caller.step):
+                yield pb.WatchResponse(wanted_ref=ref)
             while (heard := await queue.get()) is not None:
-                if heard.ref.startswith(prefixes) and listed(heard.ref):
-                    yield pb.WatchResponse(binding=to_binding(heard))
+                if isinstance(heard, Wanted):
+                    if heard.step == caller.step:
+                        yield pb.WatchResponse(wanted_ref=heard.ref)
+                elif heard.ref.startswith(prefixes) and listed(heard.ref):
+                    yield self._bound_event(heard)
         finally:
             self._watchers.discard(queue)
+
+    def _tell(self, event: "Bound | Wanted") -> None:
+        for queue in self._watchers:
+            queue.put_nowait(event if queue.qsize() < MAX_UNHEARD else None)
+
+    def _bound_event(self, bound: Bound) -> pb.WatchResponse:
+        return pb.WatchResponse(bound=pb.Bound(binding=to_binding(bound), place=self._place(bound)))
+
+    def _place(self, bound: Bound) -> pb.Place:
+        holder = self._holders.holder(bound.ref)
+        return pb.Place(
+            here=self._store.is_here(bound),
+            holder_address=holder.address if holder else "",
+            holder_step=holder.step if holder else "",
+        )
 
     @_refusing
     async def Drop(self, request: pb.DropRequest, context: Servicer) -> pb.DropResponse:
         """Unbind refs."""
         await self._guard.require(context, Action.DROP, *request.refs)
         refs = await self._threads.call(self._store.drop, list(request.refs))
+        for ref in refs:
+            self._holders.forget(ref)
         return pb.DropResponse(refs=refs)
 
 
@@ -334,22 +385,9 @@ def to_binding(bound: Bound) -> pb.Binding:
     )
 
 
-def _ranges(request: pb.FetchRequest) -> list[Range]:
-    ranges = [Range(it.blob_digest, it.offset_bytes) for it in request.ranges]
-    if len(ranges) > MAX_RANGES:
-        raise ManifestError(f"{len(ranges)} blobs in one call, the limit is {MAX_RANGES}")
-    if len({wanted.digest for wanted in ranges}) < len(ranges):
-        raise ManifestError(f"a blob of {request.ref[:80]} is asked for twice in one call")
-    return ranges
-
-
-def _take(writer: Writer, chunks: Sequence[Chunk]) -> int:
-    for digest, offset, content in chunks:
-        writer.write(digest, offset, content)
-    return sum(len(content) for _, _, content in chunks)
-
-
-def _next_message(packed: Iterator[list[Chunk]]) -> tuple[bytes, int]:
-    """The next message and the bytes of blobs in it; no bytes at the end."""
-    chunks = next(packed, [])
-    return frames.encode_fetch(chunks), sum(len(content) for _, _, content in chunks)
+def _next_messages(pieces: Iterator[Piece]) -> list[tuple[bytes, int]]:
+    """The next messages, and the bytes of content in each; none at the end."""
+    return [
+        (frames.encode_fetch(position, parts), sum(map(len, parts)))
+        for position, parts in islice(pieces, PIECES_A_STEP)
+    ]

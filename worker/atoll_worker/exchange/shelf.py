@@ -1,18 +1,16 @@
 """What the server asks of whatever it serves: a store on disk, or snapshots in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from atoll_worker.exchange.content import Pieces, Run
 from atoll_worker.exchange.index import Bound
-from atoll_worker.exchange.manifest import Blob
-from atoll_worker.exchange.store import Pieces, Range
 
 
 class Writer(Protocol):
-    """One stream into an upload; see `upload.BlobWriter`."""
+    """One stream into an upload; see `upload.UploadWriter`."""
 
-    def write(self, digest: str, offset_bytes: int, content: bytes | memoryview) -> None:
+    def write(self, position: int, content: memoryview) -> None:
         """Take the next run of bytes."""
         ...
 
@@ -27,34 +25,38 @@ class Shelf(Protocol):
         """What is bound now."""
         ...
 
+    def is_here(self, bound: Bound) -> bool:
+        """Whether the bytes are here, and not only with their holder; does not block."""
+        ...
+
     def open_upload(
         self, ref: str, content: bytes, readable: Callable[[str], bool]
-    ) -> tuple[str, Sequence[Blob]]:
-        """A session for the artifact with this manifest, and the blobs that are missing."""
+    ) -> tuple[str, Sequence[Run]]:
+        """A session for the artifact with this manifest, and the bytes that are missing."""
         ...
 
     def ref_of(self, session: str) -> str:
         """The ref that a session uploads."""
         ...
 
-    def reached(self, session: str) -> Mapping[str, int]:
-        """Bytes that are there of each blob of a session that came only in part."""
-        ...
-
-    def writer(self, session: str) -> AbstractContextManager[Writer]:
-        """Receive blobs of a session."""
+    def writer(self, session: str) -> Writer:
+        """Receive the bytes of a session."""
         ...
 
     def bind(self, session: str) -> tuple[Bound, bool]:
-        """Bind the ref of a session; the binding that stands, and whether it is new."""
+        """Bind the ref of a session; the binding that stands, and whether it is news."""
+        ...
+
+    def hold(self, ref: str, content: bytes) -> tuple[Bound, bool]:
+        """Bind a ref to a manifest whose bytes stay elsewhere; as `bind`."""
         ...
 
     def resolve(self, ref: str) -> tuple[Bound, bytes]:
         """What a ref is bound to, and the manifest's bytes."""
         ...
 
-    def read(self, ref: str, manifest_digest: str, ranges: Sequence[Range]) -> Pieces:
-        """Blobs, in the order of the ranges; what is read stays until the end."""
+    def read(self, ref: str, manifest_digest: str, runs: Sequence[Run]) -> Pieces:
+        """Bytes, in the order of the runs; what is read stays until the iterator is closed."""
         ...
 
     def drop(self, refs: Sequence[str]) -> Sequence[str]:

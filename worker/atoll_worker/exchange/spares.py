@@ -45,8 +45,12 @@ class Spares:
         """Whether a file of this size is worth keeping."""
         return self._sizes.smallest_bytes <= size_bytes <= self._sizes.total_bytes
 
-    def take(self, size_bytes: int) -> Path | None:
-        """The smallest file that is large enough, or else the largest; None if there is none."""
+    def take(self, size_bytes: int, path: Path) -> Path | None:
+        """This very file, or the smallest that is large enough, or else the largest."""
+        for spare in self._files:
+            if spare.path == path:
+                self._files.remove(spare)
+                return path
         if size_bytes < self._sizes.smallest_bytes or not self._files:
             return None
         ample = [spare for spare in self._files if spare.size_bytes >= size_bytes]

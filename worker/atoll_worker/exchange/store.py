@@ -9,30 +9,26 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
 from atoll_worker.errors import CorruptArtifactError, QuotaError, WorkerError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange import pack as packs
+from atoll_worker.exchange.content import PIECE_BYTES, Pieces, Run, digest_of
 from atoll_worker.exchange.disk import AwayError, Disk, LocalDisk, TakenError, syncing
 from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.index import Bound, Index, Pin
-from atoll_worker.exchange.manifest import Blob, Manifest, digest_of
+from atoll_worker.exchange.manifest import Manifest
+from atoll_worker.exchange.reading import Reader
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.upload import BlobWriter, BusyError, Upload
-
-PIECE_BYTES = 1024 * 1024
-Pieces = Generator[tuple[str, int, bytes | memoryview], None, None]
-"""(digest, offset, content) of blobs."""
+from atoll_worker.exchange.upload import BusyError, Upload, UploadWriter
 
 
 class NotBoundError(LookupError):
-    """Nothing is bound to the ref."""
+    """Nothing is bound to the ref, or its bytes are not here."""
 
 
 class ChangedError(RuntimeError):
@@ -46,14 +42,6 @@ class Limits:
     quota_bytes: int | None = None
     """Packs, and uploads that are open; None: what the disk holds."""
     spares: SpareSizes = field(default_factory=SpareSizes)
-
-
-@dataclass(frozen=True)
-class Range:
-    """From where to read one blob."""
-
-    digest: str
-    offset_bytes: int = 0
 
 
 class Store:
@@ -84,6 +72,7 @@ class Store:
         self._garbage = False  # whether a pack may have lost its last holder
         self._limits = limits or Limits()
         self._files = Folder(folder, self._disk, self._limits.spares)
+        self._reader = Reader(self._files, self._disk, self._index, self._lock)
         try:
             with self._files.writing(0):
                 self._load()
@@ -105,12 +94,18 @@ class Store:
         with self._lock:
             return tuple(self._index.refs.values())
 
+    def is_here(self, bound: Bound) -> bool:
+        """Whether the bytes were published here, and not only held elsewhere."""
+        with self._lock:
+            return self._index.is_here(bound.digest)
+
     def open_upload(
         self, ref: str, content: bytes, readable: Callable[[str], bool] = lambda _: True
-    ) -> tuple[str, tuple[Blob, ...]]:
-        """A session for the artifact with this manifest, and the blobs that are missing.
+    ) -> tuple[str, Sequence[Run]]:
+        """A session for the artifact with this manifest, and the bytes that are missing.
 
-        The same ref and manifest again give the same session, with what is still missing.
+        The same ref and manifest again give the same session, with what is still missing; a
+        stream that was sending to it is refused from then on.
         Nothing is missing for a ref that is bound already: `bind` will say to what.
         A blob is there only for who may read it through a ref, by `readable`: whoever learnt a
         digest elsewhere has to bring the bytes.
@@ -119,15 +114,19 @@ class Store:
             ManifestError: the ref or the manifest is refused.
             NoSpaceError: the disk, or the quota, cannot hold the missing blobs.
         """
-        manifest = manifests.parse(content)
-        session = digest_of(f"{manifests.check_ref(ref)} {manifest.digest}".encode())
+        session = digest_of(f"{manifests.check_ref(ref)} {digest_of(content)}".encode())
+        with self._lock:
+            known = session in self._uploads
+        manifest = None if known else manifests.parse(content)  # takes a while if it is large
         with self._lock:
             self._files.check()
             upload = self._uploads.get(session)
             if upload is None or not self._holds(upload):
+                manifest = manifest or manifests.parse(content)
                 upload = self._start_upload(session, ref, manifest, readable)
             upload.idle_since = self._clock()
-            return session, () if ref in self._index.refs else upload.outstanding()
+            upload.take_over()
+            return session, () if self._stands(upload) else upload.remaining()
 
     def ref_of(self, session: str) -> str:
         """The ref that a session is to bind.
@@ -137,32 +136,16 @@ class Store:
         """
         return self._upload(session).ref
 
-    def reached(self, session: str) -> Mapping[str, int]:
-        """Bytes that are there of each blob of a session that came only in part.
-
-        Raises:
-            BusyError: there is no such session (any more), or a stream is sending to it.
-        """
-        return self._upload(session).reached()
-
-    @contextmanager
-    def writer(self, session: str) -> Iterator[BlobWriter]:
-        """Receive blobs of a session.
+    def writer(self, session: str) -> UploadWriter:
+        """Receive the bytes of a session; a stream that was sending to it is refused from now on.
 
         Raises:
             BusyError: there is no such session (any more).
-            NoSpaceError: the disk is full; and what `BlobWriter.write` raises.
         """
-        upload = self._upload(session)
-        writer = BlobWriter(upload, self._files.writing)
-        try:
-            yield writer
-        finally:
-            writer.close()
-            upload.idle_since = self._clock()
+        return UploadWriter(self._upload(session), self._files.writing, self._clock)
 
     def bind(self, session: str) -> tuple[Bound, bool]:
-        """Bind the ref of a session, durably; the binding that stands, and whether it is new.
+        """Bind the ref of a session, durably; the binding that stands, and whether it is news.
 
         Raises:
             BusyError: there is no such session, or what it counted on is gone: open it again.
@@ -172,13 +155,12 @@ class Store:
             upload = self._upload(session)
             with self._lock:
                 self._files.check()
-                standing = self._index.refs.get(upload.ref)
-                if standing is not None:
+                if self._stands(upload):
                     self._end(session)
-                    return standing, False
-                if upload.outstanding() or not self._holds(upload):
-                    count = len(upload.outstanding())
-                    raise BusyError(f"{upload.ref} still lacks {count} blobs: open it again")
+                    return self._index.refs[upload.ref], False
+                if upload.remaining() or not self._holds(upload):
+                    count = sum(end - begin for begin, end in upload.remaining())
+                    raise BusyError(f"{upload.ref} still lacks {count} bytes: open it again")
             try:
                 bound, new = self._bind(upload), True
             except TakenError:
@@ -186,6 +168,30 @@ class Store:
             with self._lock:
                 self._end(session)
             return bound, new
+
+    def hold(self, ref: str, content: bytes) -> tuple[Bound, bool]:
+        """Bind a ref, durably, to a manifest whose blobs stay with whoever holds them.
+
+        Raises:
+            ManifestError: the ref or the manifest is refused.
+            NoSpaceError: the disk is full.
+        """
+        manifest = manifests.parse(content)
+        manifests.check_ref(ref)
+        with self._bind_lock:
+            with self._lock:
+                self._files.check()
+                if ref in self._index.refs:
+                    return self._index.refs[ref], False
+                known = self._index.manifest(manifest.digest) is not None
+            if not known:
+                self._write_held(content)
+            try:
+                self._write_ref(ref, manifest.digest)
+            except TakenError:
+                return self._adopt(ref), False
+            with self._lock:
+                return self._index.bind(ref, manifest), True
 
     def resolve(self, ref: str) -> tuple[Bound, bytes]:
         """What a ref is bound to, and the manifest's bytes.
@@ -199,29 +205,30 @@ class Store:
                 place = self._index.manifest(bound.digest)
             if place is not None:
                 name, span = place
-                content = self._read(name, span.offset_bytes, span.size_bytes)
+                content = self._reader.read(name, span.offset_bytes, span.size_bytes)
                 if digest_of(content) == bound.digest:
                     return bound, content
-                self._damaged(name, bound.digest)
-            raise self._corrupt(ref, f"manifest {bound.digest}")
+                with self._lock:
+                    self._index.damaged(name, bound.digest)
+            raise self._reader.corrupt(ref, f"manifest {bound.digest}")
 
-    def read(self, ref: str, manifest_digest: str, ranges: Sequence[Range]) -> Pieces:
-        """(blob digest, offset, at most 1 MiB) in order; what is read stays until the end.
+    def read(self, ref: str, manifest_digest: str, runs: Sequence[Run]) -> Pieces:
+        """Pieces of the runs in order; what is read stays until the end.
 
         Raises:
-            NotBoundError: nothing is bound to the ref.
+            NotBoundError: nothing is bound to the ref, or another process holds its bytes.
             ChangedError: the ref is bound to another artifact.
-            ManifestError: a blob that the artifact does not have, or an offset beyond its end.
+            ContentError: the artifact does not have these bytes.
             CorruptArtifactError: a blob is lost or was altered, known at its end at the latest.
         """
         with self._reading(ref) as bound:
             if bound.digest != manifest_digest:
                 raise ChangedError(f"{ref} is bound to {bound.digest} now: resolve it again")
-            known = set(bound.blobs)
-            for wanted in ranges:
-                if wanted.digest not in known:
-                    raise manifests.ManifestError(f"{ref} has no blob {wanted.digest[:80]!r}")
-                yield from self._read_blob(ref, wanted)
+            if bound.intact and not self.is_here(bound):
+                raise NotBoundError(f"the bytes of {ref} are with who made it: ask there, or want")
+            bound.content.check(runs)
+            for run in runs:
+                yield from self._reader.pieces(bound, run)
 
     def drop(self, refs: Sequence[str]) -> tuple[str, ...]:
         """Unbind refs, durably, and reclaim what nobody needs; the refs that were bound."""
@@ -229,7 +236,7 @@ class Store:
             dropped = tuple(ref for ref in refs if ref in self._index.refs)
             with self._files.writing(0):
                 for ref in dropped:
-                    self._disk.remove(self._ref_path(ref))
+                    self._disk.remove(self._files.ref_path(ref))
                 if dropped:
                     with syncing():
                         self._disk.sync_folder(self._files.refs)
@@ -275,7 +282,7 @@ class Store:
         with self._lock:
             bound = self._bound(ref)
             reader = next(self._count)
-            self._readers[reader] = Pin(bound.digest, bound.blobs)
+            self._readers[reader] = Pin(bound.digest, bound.content)
         try:
             yield bound
         finally:
@@ -322,16 +329,25 @@ class Store:
         self, session: str, ref: str, manifest: Manifest, readable: Callable[[str], bool]
     ) -> Upload:
         self._end(session)
-        bound = ref in self._index.refs
-        there = self._index.present((blob.digest for blob in manifest.blobs()), readable)
-        lacking = (blob for blob in manifest.blobs() if blob.digest not in there)
-        upload = Upload(ref, manifest, () if bound else tuple(lacking), idle_since=self._clock())
-        if not bound and (upload.missing or self._index.manifest(manifest.digest) is None):
+        blobs = manifest.content.blobs
+        there = self._index.present(manifest.content, readable)
+        missing = [digest not in there for digest, _ in blobs]
+        upload = Upload(ref, manifest, missing, idle_since=self._clock())
+        if self._stands(upload):
+            upload = Upload(ref, manifest, [False] * len(blobs), idle_since=self._clock())
+        elif upload.missing or not self._index.is_here(manifest.digest):
             self._check_quota(ref, upload.size_bytes)
             with self._files.writing(upload.size_bytes):
-                upload.open(self._disk, *self._files.open_part(upload.size_bytes))
+                upload.open(self._disk, *self._files.open_part(session, upload.size_bytes))
         self._uploads[session] = upload
         return upload
+
+    def _stands(self, upload: Upload) -> bool:
+        """Whether its ref is bound, and nothing that it brings is awaited."""
+        standing = self._index.refs.get(upload.ref)
+        if standing is None:
+            return False
+        return standing.digest != upload.manifest.digest or self._index.is_here(standing.digest)
 
     def _check_quota(self, ref: str, size_bytes: int) -> None:
         quota_bytes = self._limits.quota_bytes
@@ -351,15 +367,27 @@ class Store:
         target = self._files.packs / upload.pack_name
         if upload.opened:
             with self._files.writing(upload.size_bytes):
-                upload.keep(target)
-            pack = packs.read_head(target.name, upload.head, upload.size_bytes)
+                pack = upload.keep(target)
             with self._lock:
                 self._index.add(pack)
-        document = json.dumps({"ref": upload.ref, "digest": upload.manifest.digest})
-        with self._files.writing(len(document)):
-            self._files.write(self._ref_path(upload.ref), document.encode())
+                self._garbage = True  # the pack of a manifest that was held, if there is one
+        if upload.ref not in self._index.refs:
+            self._write_ref(upload.ref, upload.manifest.digest)
         with self._lock:
             return self._index.bind(upload.ref, upload.manifest)
+
+    def _write_ref(self, ref: str, digest: str) -> None:
+        document = json.dumps({"ref": ref, "digest": digest})
+        with self._files.writing(len(document)):
+            self._files.write(self._files.ref_path(ref), document.encode())
+
+    def _write_held(self, manifest: bytes) -> None:
+        head = packs.head(manifest, None)
+        name = packs.name_of(head)
+        with self._files.writing(len(head)):
+            self._files.write(self._files.packs / name, head)
+        with self._lock:
+            self._index.add(packs.read_head(name, head, len(head)))
 
     def _adopt(self, ref: str) -> Bound:
         """Take note of a binding that another hub of the same bucket made first."""
@@ -370,19 +398,21 @@ class Store:
                 )
                 if pack is not None:
                     self._index.add(pack)
-            self._load_ref(self._ref_path(ref))
+            self._load_ref(self._files.ref_path(ref))
             self._garbage = True
             return self._index.refs[ref]
 
     def _holds(self, upload: Upload) -> bool:
         """Whether all that an upload counts on, and does not bring, is still there."""
-        brought = {blob.digest for blob in upload.missing}
-        counted_on = (digest for digest in upload.pin.blobs if digest not in brought)
-        if upload.ref in self._index.refs:
+        if self._stands(upload):
             return True
-        if not upload.opened and self._index.manifest(upload.manifest.digest) is None:
+        if not upload.opened and not self._index.is_here(upload.manifest.digest):
             return False
-        return all(self._index.blob(digest) is not None for digest in counted_on)
+        brought = {digest for digest, _ in upload.missing}
+        return all(
+            digest in brought or self._index.blob(digest) is not None
+            for digest, _ in upload.pin.content.blobs
+        )
 
     def _upload(self, session: str) -> Upload:
         with self._lock:
@@ -404,47 +434,6 @@ class Store:
             raise NotBoundError(f"nothing is bound to {ref}: publish it first")
         return bound
 
-    def _read_blob(self, ref: str, wanted: Range) -> Pieces:
-        with self._lock:
-            place = self._index.blob(wanted.digest)
-        if place is None:
-            raise self._corrupt(ref, f"blob {wanted.digest}")
-        name, span = place
-        if not 0 <= wanted.offset_bytes <= span.size_bytes:
-            raise manifests.ManifestError(f"blob {wanted.digest} ends at {span.size_bytes}")
-        hasher = blake3()
-        for position in range(0, span.size_bytes, PIECE_BYTES):
-            size = min(PIECE_BYTES, span.size_bytes - position)
-            content = self._read(name, span.offset_bytes + position, size)
-            hasher.update(content)
-            if len(content) < size:
-                break
-            skipped = max(0, wanted.offset_bytes - position)
-            if skipped < size:
-                yield wanted.digest, position + skipped, content[skipped:]
-        if f"blake3:{hasher.hexdigest()}" != wanted.digest:
-            self._damaged(name, wanted.digest)
-            raise self._corrupt(ref, f"blob {wanted.digest}")
-
-    def _read(self, name: str, offset_bytes: int, size_bytes: int) -> bytes:
-        try:
-            return self._disk.read(self._files.packs / name, offset_bytes, size_bytes)
-        except AwayError:
-            with self._files.writing(0):
-                raise
-        except OSError:
-            return b""  # a file that cannot be read is as good as one that is cut
-
-    def _damaged(self, name: str, digest: str) -> None:
-        with self._lock:
-            self._index.damaged(name, digest)
-
-    def _corrupt(self, ref: str, part: str) -> CorruptArtifactError:
-        return CorruptArtifactError(
-            f"{ref} cannot be read: its {part} in {self.folder} is lost or was altered; "
-            f"remove {self._ref_path(ref)} and run again"
-        )
-
     def _collect(self) -> None:
         unknown = any(not bound.intact for bound in self._index.refs.values())
         if not self._garbage or self._files.broken or unknown:
@@ -453,11 +442,7 @@ class Store:
         coming = {upload.pack_name for upload in self._uploads.values()}
         names = [name for name in self._index.unreachable(pins) if name not in coming]
         with self._files.writing(0):
-            self._files.discard([(name, self._index.packs[name].size_bytes) for name in names])
-        for name in names:
-            self._index.remove(name)
+            sizes = [(name, self._index.packs[name].size_bytes) for name in names]
+            for name in self._files.discard(sizes):
+                self._index.remove(name)
         self._garbage = bool(pins)
-
-    def _ref_path(self, ref: str) -> Path:
-        # A ref may be longer than a file name, and `a` may stand beside `a/b`.
-        return self._files.refs / f"{digest_of(ref.encode()).removeprefix('blake3:')}.json"

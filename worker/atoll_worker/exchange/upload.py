@@ -1,59 +1,63 @@
-"""One upload: the pack being written, and which of its blobs have arrived and been checked.
+"""One upload: the pack being written, and how much of it has arrived and been checked.
 
-A blob may come in pieces, in order; when a stream breaks within a blob, the next one goes on at the
-byte reached. Two streams may share an upload but not a blob.
+The bytes come in order. When a stream breaks, the next one goes on at the byte reached and takes the
+upload over: whatever the old one still sends is refused.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from blake3 import blake3
 
 from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import pack as packs
+from atoll_worker.exchange.content import (
+    PIECE_BYTES,
+    AlteredError,
+    Blob,
+    ContentError,
+    Passage,
+    Run,
+)
 from atoll_worker.exchange.disk import Disk, syncing
 from atoll_worker.exchange.index import Pin
-from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError
-
-MAX_PARTIAL: Final = 4
-"""Blobs of one upload that are remembered half received: more streams than that there are not."""
-
-
-@dataclass
-class Progress:
-    """How far one blob has come, and the digest of what is there."""
-
-    position_bytes: int = 0
-    hasher: blake3 = field(default_factory=blake3)
+from atoll_worker.exchange.manifest import Manifest, ManifestError
+from atoll_worker.exchange.pack import Pack
 
 
 class BusyError(RuntimeError):
-    """Another stream is sending this blob, or the upload has ended: open it again."""
+    """Another stream took the upload over, or it has ended: open it again."""
 
 
 class Upload:
     """An open session. `close` must be called once, by whoever takes it out of the store."""
 
     def __init__(
-        self, ref: str, manifest: Manifest, missing: tuple[Blob, ...], *, idle_since: float
+        self, ref: str, manifest: Manifest, missing: Sequence[bool], *, idle_since: float
     ) -> None:
+        """Begin with nothing.
+
+        Args:
+            ref: What is to be bound.
+            manifest: To what.
+            missing: For each blob of the manifest's content, whether it has to come.
+            idle_since: By the store's clock.
+        """
         self.ref = ref
         self.manifest = manifest
-        self.missing = missing
         self.idle_since = idle_since
-        self.head = packs.head(manifest.to_bytes(), missing)
+        content = manifest.content
+        self.missing: tuple[Blob, ...] = tuple(
+            blob for blob, is_missing in zip(content.blobs, missing, strict=True) if is_missing
+        )
+        self.head = packs.head(manifest.to_bytes(), self.missing)
         self.pack_name = packs.name_of(self.head)
-        self.spans = packs.spans_of(len(self.head), missing)
-        self.pin = Pin(manifest.digest, tuple(blob.digest for blob in manifest.blobs()))
-        self._lock = threading.Lock()
-        self._file_lock = threading.Lock()  # no write may meet a descriptor that was closed
-        self._received: set[str] = set()
-        self._claimed: set[str] = set()
-        self._partial: dict[str, Progress] = {}
+        self.pin = Pin(manifest.digest, content)
+        self._lock = threading.Lock()  # no write may meet a descriptor that was closed
+        self._passage = Passage(content, content.runs(missing))
+        self._stream = 0
         self._file: tuple[Disk, Path, int] | None = None
 
     @property
@@ -66,80 +70,64 @@ class Upload:
         """Bytes of the pack."""
         return len(self.head) + sum(blob.size_bytes for blob in self.missing)
 
-    def open(self, disk: Disk, path: Path, descriptor: int) -> None:
+    def open(self, disk: Disk, path: Path, descriptor: int, goes_on: bool = False) -> None:  # noqa: FBT001, FBT002 - of a tuple
         """Take the file that the pack is written to, and write its head.
+
+        Where the upload goes on, what is in the file as far as its digests say has been received.
 
         Raises:
             OSError: as the disk says; nothing is left behind.
         """
         self._file = (disk, path, descriptor)
         try:
-            disk.write(descriptor, self.head, 0)
+            if goes_on and disk.read(path, 0, len(self.head)) == self.head:
+                self._find_again(disk, path)
+            else:
+                disk.write(descriptor, self.head, 0)
         except OSError:
             with suppress(OSError):
                 self.close()
             raise
 
-    def outstanding(self) -> tuple[Blob, ...]:
-        """Blobs that have not arrived, in the order of the manifest."""
+    def remaining(self) -> list[Run]:
+        """The bytes of the content that have not arrived."""
         with self._lock:
-            return tuple(blob for blob in self.missing if blob.digest not in self._received)
+            return self._passage.remaining()
 
-    def reached(self) -> Mapping[str, int]:
-        """Bytes that are there of each blob that came only in part.
+    def take_over(self) -> int:
+        """Names the one stream that may write from now on."""
+        with self._lock:
+            self._stream += 1
+            return self._stream
+
+    def write(self, stream: int, position: int, content: memoryview) -> None:
+        """Take the next bytes of the content.
 
         Raises:
-            BusyError: a stream is sending one now: nobody knows how far that will come.
+            OSError: as the disk says.
+            BusyError: another stream took over, or the upload has ended.
+            ManifestError: they are not the next bytes.
+            CorruptArtifactError: a whole blob does not have the digest it is named by.
         """
         with self._lock:
-            if self._claimed:
-                raise BusyError(f"another stream is sending blobs of {self.ref}")
-            return {digest: it.position_bytes for digest, it in self._partial.items()}
-
-    def claim(self, digest: str) -> packs.Span | None:
-        """The place of a blob that the caller may now send; None for one that is there already.
-
-        Raises:
-            ManifestError: the blob was not asked for.
-            BusyError: another stream is sending it.
-        """
-        if digest not in self.spans:
-            raise ManifestError(
-                f"blob {digest[:80]!r} was not asked for in the upload of {self.ref}"
-            )
-        with self._lock:
-            if digest in self._received:
-                return None
-            if digest in self._claimed:
-                raise BusyError(f"another stream is sending blob {digest} of {self.ref}")
-            self._claimed.add(digest)
-        return self.spans[digest]
-
-    def progress(self, digest: str) -> Progress:
-        """How far the last stream that sent a claimed blob came."""
-        with self._lock:
-            return self._partial.pop(digest, None) or Progress()
-
-    def release(self, digest: str, *, received: bool, reached: Progress | None = None) -> None:
-        """End a claim, of a blob that is whole or that has come as far as `reached`."""
-        with self._lock:
-            self._claimed.discard(digest)
-            if received:
-                self._received.add(digest)
-            elif reached is not None and reached.position_bytes:
-                self._partial[digest] = reached
-                if len(self._partial) > MAX_PARTIAL:
-                    del self._partial[next(iter(self._partial))]
-
-    def write(self, content: bytes | memoryview, offset_bytes: int) -> None:
-        """Write at an offset of the pack."""
-        with self._file_lock:
             disk, _, descriptor = self._opened()
-            disk.write(descriptor, content, offset_bytes)
+            if stream != self._stream:
+                raise BusyError(f"another stream sends {self.ref} now")
+            try:
+                self._passage.expect(position, len(content))
+            except ContentError as error:
+                raise ManifestError(f"the upload of {self.ref} was sent {error}") from error
+            disk.write(descriptor, content, len(self.head) + self._passage.passed_bytes)
+            try:
+                self._passage.take(content)
+            except AlteredError as error:
+                raise CorruptArtifactError(
+                    f"blob {error} of {self.ref} arrived altered: publish it again"
+                ) from error
 
-    def keep(self, target: Path) -> None:
+    def keep(self, target: Path) -> Pack:
         """Give the pack its name, durably; nothing is left to close."""
-        with self._file_lock:
+        with self._lock:
             disk, path, descriptor = self._opened()
             with syncing():
                 disk.sync(descriptor)
@@ -148,10 +136,11 @@ class Upload:
             self._file = None
         with syncing():
             disk.sync_folder(target.parent)
+        return packs.of(self.head, self.manifest, self.missing)
 
     def close(self) -> None:
         """Throw away a pack that was not kept."""
-        with self._file_lock:
+        with self._lock:
             if self._file is None:
                 return
             disk, path, descriptor = self._file
@@ -164,69 +153,37 @@ class Upload:
             raise BusyError(f"the upload of {self.ref} has ended: open it again")
         return self._file
 
+    def _find_again(self, disk: Disk, path: Path) -> None:
+        """Pass by what the file has of the blobs, up to the first that is not whole."""
+        for blob in self.missing:
+            hasher, offset = blake3(), len(self.head) + self._passage.passed_bytes
+            for at in range(0, blob.size_bytes, PIECE_BYTES):
+                size = min(PIECE_BYTES, blob.size_bytes - at)
+                hasher.update(disk.read(path, offset + at, size))
+            if f"blake3:{hasher.hexdigest()}" != blob.digest:
+                return
+            self._passage.skip(blob.size_bytes)
+
 
 Writing = Callable[[int], AbstractContextManager[None]]
 """Turns what the disk says of a write of so many bytes into an error of ours."""
 
 
-class BlobWriter:
-    """One stream into an upload; checks each blob against its digest as it arrives."""
+class UploadWriter:
+    """One stream into an upload, until another takes it over."""
 
-    def __init__(self, upload: Upload, writing: Writing) -> None:
+    def __init__(self, upload: Upload, writing: Writing, clock: Callable[[], float]) -> None:
         self._upload = upload
         self._writing = writing
-        self._digest: str | None = None
-        self._span: packs.Span | None = None
-        self._progress = Progress()
-        self.received_bytes = 0
+        self._clock = clock
+        self._stream = upload.take_over()
 
-    def write(self, digest: str, offset_bytes: int, content: bytes | memoryview) -> None:
-        """Take the next run of bytes; a blob begun by an earlier stream may start at 0 again.
+    def write(self, position: int, content: memoryview) -> None:
+        """See `Upload.write`.
 
         Raises:
-            ManifestError: a blob that was not asked for, or bytes out of order or too many.
-            CorruptArtifactError: the whole blob does not have the digest it is named by.
-            BusyError: another stream is sending this blob, or the upload has ended.
             WorkerError: as `writing` makes of what the disk says.
         """
-        if digest != self._digest:
-            self._start(digest)
-            if offset_bytes == 0:
-                self._progress = Progress()
-        if self._span is None:
-            return
-        position = self._progress.position_bytes
-        if offset_bytes != position or offset_bytes + len(content) > self._span.size_bytes:
-            raise ManifestError(
-                f"{len(content)} bytes at {offset_bytes} of blob {digest}, "
-                f"which has {self._span.size_bytes} and goes on at {position}"
-            )
-        # The disk's call alone: a caller that times out is no failure of the disk.
         with self._writing(self._upload.size_bytes):
-            self._upload.write(content, self._span.offset_bytes + offset_bytes)
-        self._progress.hasher.update(content)
-        self._progress.position_bytes += len(content)
-        self.received_bytes += len(content)
-        if self._progress.position_bytes == self._span.size_bytes:
-            self._finish(digest)
-
-    def close(self) -> None:
-        """Give back the blob that is not whole, if there is one; what came of it is kept."""
-        if self._digest is not None and self._span is not None:
-            self._upload.release(self._digest, received=False, reached=self._progress)
-        self._digest = self._span = None
-
-    def _start(self, digest: str) -> None:
-        self.close()
-        self._span = self._upload.claim(digest)
-        self._digest = digest
-        self._progress = self._upload.progress(digest) if self._span else Progress()
-
-    def _finish(self, digest: str) -> None:
-        intact = f"blake3:{self._progress.hasher.hexdigest()}" == digest
-        self._upload.release(digest, received=intact)
-        self._digest = self._span = None
-        if not intact:
-            raise CorruptArtifactError(
-                f"blob {digest} of {self._upload.ref} arrived altered: publish it again"
-            )
+            self._upload.write(self._stream, position, content)
+        self._upload.idle_since = self._clock()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll_worker.exchange import manifest as manifests
-from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of
+from atoll_worker.exchange.content import Blob, digest_of
+from atoll_worker.exchange.manifest import Manifest, ManifestError, TensorEntry
 
 DIGEST = digest_of(b"x")
 JSON = st.recursive(
@@ -27,8 +28,10 @@ def a_manifest() -> Manifest:
 def altered(**changes: Any) -> bytes:
     document = json.loads(a_manifest().to_bytes())
     for key, value in changes.items():
-        target = document["tensors"][0] if key in document["tensors"][0] else document
-        target[key] = value
+        if key in TensorEntry._fields:
+            document["tensors"][0][TensorEntry._fields.index(key)] = value
+        else:
+            document[key] = value
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 

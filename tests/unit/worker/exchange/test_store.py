@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stored import manifest_of, publish, read_back, send, whole
 
 from atoll_worker.errors import (
     CorruptArtifactError,
@@ -15,10 +16,11 @@ from atoll_worker.errors import (
     QuotaError,
     WorkerError,
 )
+from atoll_worker.exchange.content import ContentError, Run, digest_of
 from atoll_worker.exchange.disk import LocalDisk
-from atoll_worker.exchange.manifest import Blob, Manifest, ManifestError, TensorEntry, digest_of
+from atoll_worker.exchange.manifest import ManifestError
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import ChangedError, Limits, NotBoundError, Range, Store
+from atoll_worker.exchange.store import ChangedError, Limits, NotBoundError, Store
 from atoll_worker.exchange.upload import BusyError
 
 BIG = bytes(range(256)) * 10_000  # spans three pieces
@@ -71,38 +73,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def manifest_of(*contents: bytes, **metadata: str) -> Manifest:
-    tensors = tuple(
-        TensorEntry(f"t{i}", "uint8", (len(it),), "raw", (Blob(digest_of(it), len(it)),))
-        for i, it in enumerate(contents)
-    )
-    return Manifest(tensors, metadata)
-
-
-def send(store: Store, session: str, *contents: bytes, piece: int = 1 << 20) -> None:
-    with store.writer(session) as writer:
-        for content in contents:
-            for start in range(0, len(content), piece):
-                writer.write(digest_of(content), start, content[start : start + piece])
-
-
-def publish(store: Store, ref: str, *contents: bytes, **metadata: str) -> str:
-    session, missing = store.open_upload(ref, manifest_of(*contents, **metadata).to_bytes())
-    wanted = {blob.digest for blob in missing}
-    send(store, session, *(it for it in contents if digest_of(it) in wanted))
-    return store.bind(session)[0].digest
-
-
-def read_back(store: Store, ref: str) -> list[bytes]:
-    bound, content = store.resolve(ref)
-    assert digest_of(content) == bound.digest
-    blobs = dict.fromkeys(bound.blobs, b"")
-    for digest, offset, piece in store.read(ref, bound.digest, [Range(d) for d in bound.blobs]):
-        assert offset == len(blobs[digest])
-        blobs[digest] += piece
-    return list(blobs.values())
-
-
 def packs_in(store: Store) -> list[Path]:
     return sorted((store.folder / "packs").iterdir())
 
@@ -124,7 +94,7 @@ def test_what_is_bound_comes_back_also_after_a_restart(store: Store) -> None:
 def test_known_blobs_are_not_asked_for_again(store: Store) -> None:
     publish(store, "a", BIG, b"one")
     _, missing = store.open_upload("b", manifest_of(BIG, b"two").to_bytes())
-    assert [blob.digest for blob in missing] == [digest_of(b"two")]
+    assert missing == [(len(BIG), len(BIG) + 3)]
 
 
 def test_a_bound_ref_keeps_its_digest(store: Store) -> None:
@@ -136,8 +106,8 @@ def test_a_bound_ref_keeps_its_digest(store: Store) -> None:
 def test_of_two_uploads_the_first_to_bind_wins(store: Store) -> None:
     slow, _ = store.open_upload("a", manifest_of(b"slow").to_bytes())
     fast, _ = store.open_upload("a", manifest_of(b"fast").to_bytes())
-    send(store, slow, b"slow")
-    send(store, fast, b"fast")
+    send(store, slow, b"slow", [Run(0, 4)])
+    send(store, fast, b"fast", [Run(0, 4)])
     assert store.bind(fast)[1] is True
     bound, new = store.bind(slow)
     assert (bound.digest, new) == (manifest_of(b"fast").digest, False)
@@ -145,57 +115,60 @@ def test_of_two_uploads_the_first_to_bind_wins(store: Store) -> None:
 
 
 def test_an_upload_goes_on_where_it_broke_off(store: Store) -> None:
-    content = manifest_of(b"one", BIG).to_bytes()
-    session, _ = store.open_upload("a", content)
-    with store.writer(session) as writer:
-        writer.write(digest_of(b"one"), 0, b"one")
-        writer.write(digest_of(BIG), 0, BIG[:1000])
-    again, missing = store.open_upload("a", content)
+    manifest, content = manifest_of(b"one", BIG).to_bytes(), whole(b"one", BIG)
+    session, _ = store.open_upload("a", manifest)
+    send(store, session, content, [Run(0, 1003)])
+    again, missing = store.open_upload("a", manifest)
     assert again == session
-    assert [blob.digest for blob in missing] == [digest_of(BIG)]
-    send(store, again, BIG)
+    assert missing == [(1003, len(content))]
+    send(store, again, content, missing)
     store.bind(again)
     assert read_back(store, "a") == [b"one", BIG]
 
 
 def test_binding_an_incomplete_upload_is_refused(store: Store) -> None:
     session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
-    with pytest.raises(BusyError, match="lacks 1 blobs"):
+    with pytest.raises(BusyError, match="lacks 3 bytes"):
         store.bind(session)
     assert store.bindings() == ()
 
 
 def test_an_altered_blob_is_refused_and_may_be_sent_again(store: Store) -> None:
     session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
-    with (
-        store.writer(session) as writer,
-        pytest.raises(CorruptArtifactError, match="arrived altered"),
-    ):
-        writer.write(digest_of(b"one"), 0, b"two")
-    send(store, session, b"one")
+    with pytest.raises(CorruptArtifactError, match="arrived altered"):
+        send(store, session, b"two", [Run(0, 3)])
+    send(store, session, b"one", [Run(0, 3)])
     assert store.bind(session)[1]
 
 
-def test_a_blob_has_one_sender_at_a_time(store: Store) -> None:
-    session, _ = store.open_upload("a", manifest_of(BIG).to_bytes())
-    with store.writer(session) as first, store.writer(session) as second:
-        first.write(digest_of(BIG), 0, BIG[:10])
-        with pytest.raises(BusyError, match="another stream"):
-            second.write(digest_of(BIG), 0, BIG[:10])
-    send(store, session, BIG)
+@pytest.mark.parametrize("taken_over_by", ["missing", "stream"])
+def test_the_last_stream_to_come_sends_alone(store: Store, taken_over_by: str) -> None:
+    manifest = manifest_of(BIG).to_bytes()
+    session, _ = store.open_upload("a", manifest)
+    first = store.writer(session)
+    first.write(0, memoryview(BIG)[:10])
+    if taken_over_by == "missing":
+        assert store.open_upload("a", manifest)[1] == [(10, len(BIG))]
+    second = store.writer(session)
+    with pytest.raises(BusyError, match="another stream"):
+        first.write(10, memoryview(BIG)[10:20])
+    second.write(10, memoryview(BIG)[10:])
+    assert store.bind(session)[1]
 
 
-@pytest.mark.parametrize(("offset", "content"), [(1, b"n"), (0, b"ones"), (3, b"")])
-def test_bytes_out_of_place_are_refused(store: Store, offset: int, content: bytes) -> None:
+@pytest.mark.parametrize(("position", "content"), [(1, b"n"), (0, b"ones"), (3, b""), (0, b"")])
+def test_bytes_out_of_place_are_refused(store: Store, position: int, content: bytes) -> None:
     session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
-    with store.writer(session) as writer, pytest.raises(ManifestError, match="goes on at 0"):
-        writer.write(digest_of(b"one"), offset, content)
+    with pytest.raises(ManifestError, match="goes on at 0"):
+        store.writer(session).write(position, memoryview(content))
 
 
-def test_a_blob_nobody_asked_for_is_refused(store: Store) -> None:
-    session, _ = store.open_upload("a", manifest_of(b"one").to_bytes())
-    with store.writer(session) as writer, pytest.raises(ManifestError, match="not asked for"):
-        writer.write(digest_of(b"two"), 0, b"two")
+def test_bytes_nobody_asked_for_are_refused(store: Store) -> None:
+    publish(store, "a", b"one")
+    session, missing = store.open_upload("b", manifest_of(b"one", b"two").to_bytes())
+    assert missing == [(3, 6)]
+    with pytest.raises(ManifestError, match="goes on at 3"):
+        store.writer(session).write(0, memoryview(b"one"))
 
 
 def test_dropping_reclaims_what_no_ref_reaches(store: Store) -> None:
@@ -214,7 +187,7 @@ def test_dropping_reclaims_what_no_ref_reaches(store: Store) -> None:
 def test_an_open_upload_keeps_what_it_was_told_is_there(store: Store) -> None:
     publish(store, "a", BIG)
     session, missing = store.open_upload("b", manifest_of(BIG, name="b").to_bytes())
-    assert missing == ()
+    assert missing == []
     store.drop(["a"])
     store.bind(session)
     assert read_back(store, "b") == [BIG]
@@ -239,27 +212,26 @@ def test_an_idle_upload_ends_and_frees_its_space(tmp_path: Path) -> None:
 
 def test_a_reader_keeps_what_it_reads(store: Store) -> None:
     digest = publish(store, "a", BIG)
-    reader = store.read("a", digest, [Range(digest_of(BIG))])
-    pieces = [next(reader)[2]]
+    reader = store.read("a", digest, [Run(0, len(BIG))])
+    pieces = [*next(reader)[1]]
     store.drop(["a"])
-    pieces += [piece for _, _, piece in reader]
+    pieces += [part for _, parts in reader for part in parts]
     assert b"".join(pieces) == BIG
     assert packs_in(store) == []
 
 
 def test_reading_goes_on_from_an_offset(store: Store) -> None:
     digest = publish(store, "a", BIG)
-    for start in (1, 1 << 20, (1 << 20) + 5, len(BIG)):
-        pieces = store.read("a", digest, [Range(digest_of(BIG), start)])
-        assert b"".join(piece for _, _, piece in pieces) == BIG[start:]
+    for begin, end in ((1, len(BIG)), (1 << 20, len(BIG)), ((1 << 20) + 5, (1 << 20) + 9)):
+        pieces = list(store.read("a", digest, [Run(begin, end)]))
+        assert pieces[0][0] == begin
+        assert b"".join(part for _, parts in pieces for part in parts) == BIG[begin:end]
 
 
 def test_reading_names_what_it_refuses(store: Store) -> None:
     digest = publish(store, "a", b"one")
-    with pytest.raises(ManifestError, match="has no blob"):
-        list(store.read("a", digest, [Range(digest_of(b"x"))]))
-    with pytest.raises(ManifestError, match="ends at 3"):
-        list(store.read("a", digest, [Range(digest_of(b"one"), 4)]))
+    with pytest.raises(ContentError, match="within the 3 of the artifact"):
+        list(store.read("a", digest, [Run(0, 4)]))
     with pytest.raises(ChangedError, match="resolve it again"):
         list(store.read("a", digest_of(b"x"), []))
 
@@ -367,7 +339,7 @@ def test_a_crash_at_any_point_leaves_a_store_that_starts(tmp_path: Path, call: s
     publish(store, "a", b"one")
     session, _ = store.open_upload("b", manifest_of(BIG).to_bytes())
     if call not in ("create", "write"):
-        send(store, session, BIG)
+        send(store, session, BIG, [Run(0, len(BIG))])
     disk.fails[call] = errno.EIO
     with pytest.raises((WorkerError, BusyError)):
         store.bind(session)

@@ -49,7 +49,9 @@ class Codec:
 
 def on_cpu(tensor: Tensor) -> Tensor:
     """The values in row-major order, on the CPU; the tensor's own memory where it is so."""
-    return tensor.detach().cpu().contiguous()
+    found = tensor.detach() if tensor.requires_grad else tensor
+    found = found if found.device.type == "cpu" else found.cpu()
+    return found if found.is_contiguous() else found.contiguous()
 
 
 def narrowed(tensor: Tensor, dtype: torch.dtype) -> Tensor:

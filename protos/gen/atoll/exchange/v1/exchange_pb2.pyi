@@ -4,16 +4,21 @@ isort:skip_file
 Artifacts between processes: blobs named by their BLAKE3 digest, manifests that list them,
 refs bound once to a manifest. No call carries a Python object.
 
+The content of an artifact is its distinct blobs, one after another in the order in which its
+manifest names them first. Bytes on the wire have a position in it, and no other name: who holds
+the manifest knows which blob they are of, and checks that blob's digest once it is whole.
+
 Digests are "blake3:" and 64 lower-case hexadecimal digits (71 bytes). Refs are segments of
 [a-z0-9-] between single slashes, at most 256 bytes. All integers are non-negative.
 No message is longer than 16 MiB; what is longer is refused with RESOURCE_EXHAUSTED.
 
 Statuses, each with one sentence that names the thing: INVALID_ARGUMENT a limit or a form is
-broken; NOT_FOUND nothing is bound to the ref; FAILED_PRECONDITION the ref is bound to another
-manifest than the one read before; ABORTED the upload ended, or another stream sends to it: open
-it again; RESOURCE_EXHAUSTED the disk is full; DATA_LOSS bytes do not have their digest;
-DEADLINE_EXCEEDED nothing moved for 30 s; PERMISSION_DENIED and UNAUTHENTICATED the caller may
-not. UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED and CANCELLED are worth another attempt.
+broken; NOT_FOUND nothing is bound to the ref, or its bytes are not here; FAILED_PRECONDITION the
+ref is bound to another manifest than the one read before; ABORTED the upload ended, or another
+stream took it over: open it again; RESOURCE_EXHAUSTED the disk is full; DATA_LOSS bytes do not
+have their digest; DEADLINE_EXCEEDED nothing moved for 30 s; PERMISSION_DENIED and
+UNAUTHENTICATED the caller may not. UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED and CANCELLED are
+worth another attempt.
 """
 
 from collections import abc as _abc
@@ -46,7 +51,9 @@ class Binding(_message.Message):
     manifest_digest: _builtins.str
     """The digest of the manifest's bytes, which names the artifact."""
     size_bytes: _builtins.int
-    """Bytes of all blobs of the manifest; at most 1 TiB."""
+    """Bytes of all tensors as they are encoded; at most 1 TiB. The content has fewer where tensors
+    share blobs.
+    """
     @_builtins.property
     def parent_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Manifest digests that this artifact was made from; at most 4096."""
@@ -66,6 +73,62 @@ class Binding(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Binding: _TypeAlias = Binding  # noqa: Y015
+
+@_typing.final
+class ByteRange(_message.Message):
+    """A run of bytes of an artifact's content."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    begin: _builtins.int
+    """Where it begins, in bytes."""
+    end: _builtins.int
+    """The byte after its last; more than `begin`."""
+    def __init__(
+        self,
+        *,
+        begin: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ByteRange: _TypeAlias = ByteRange  # noqa: Y015
+
+@_typing.final
+class Place(_message.Message):
+    """Where the content of a ref can be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HERE_FIELD_NUMBER: _builtins.int
+    HOLDER_ADDRESS_FIELD_NUMBER: _builtins.int
+    HOLDER_STEP_FIELD_NUMBER: _builtins.int
+    here: _builtins.bool
+    """Whether this server has it."""
+    holder_address: _builtins.str
+    """HOST:PORT of the process that holds it; empty if none is known."""
+    holder_step: _builtins.str
+    """The step that holds it, which is in its certificate: the DNS name that a reader must find."""
+    def __init__(
+        self,
+        *,
+        here: _builtins.bool = ...,
+        holder_address: _builtins.str = ...,
+        holder_step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["here", b"here", "holder_address", b"holder_address", "holder_step", b"holder_step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Place: _TypeAlias = Place  # noqa: Y015
 
 @_typing.final
 class MissingRequest(_message.Message):
@@ -102,66 +165,30 @@ class MissingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
-    BLOB_DIGESTS_FIELD_NUMBER: _builtins.int
-    PARTIAL_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Names the upload in Publish and Bind; ends after 10 minutes without progress. The same ref
     and manifest have the same session.
     """
     @_builtins.property
-    def blob_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Digests the server lacks, in the order of the manifest, those of `partial` among them. Empty
-        if the ref is bound already: Bind says to what.
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___ByteRange]:
+        """The content to send, ascending and apart: whole blobs, but for the first, of which a part may
+        have come already. Empty if nothing is missing, or the ref is bound already: Bind says to what.
         """
-
-    @_builtins.property
-    def partial(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobRange]:
-        """Blobs that came in part, and at which byte to go on; at most 4."""
 
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
-        blob_digests: _abc.Iterable[_builtins.str] | None = ...,
-        partial: _abc.Iterable[Global___BlobRange] | None = ...,
+        missing: _abc.Iterable[Global___ByteRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_digests", b"blob_digests", "partial", b"partial", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MissingResponse: _TypeAlias = MissingResponse  # noqa: Y015
-
-@_typing.final
-class BlobChunk(_message.Message):
-    """A run of bytes of one blob."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BLOB_DIGEST_FIELD_NUMBER: _builtins.int
-    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
-    CONTENT_FIELD_NUMBER: _builtins.int
-    blob_digest: _builtins.str
-    """The blob's digest, which its bytes must have once it is whole."""
-    offset_bytes: _builtins.int
-    """Where in the blob the run begins, in bytes."""
-    content: _builtins.bytes
-    """The run; at most 1 MiB over all chunks of one message."""
-    def __init__(
-        self,
-        *,
-        blob_digest: _builtins.str = ...,
-        offset_bytes: _builtins.int = ...,
-        content: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_digest", b"blob_digest", "content", b"content", "offset_bytes", b"offset_bytes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BlobChunk: _TypeAlias = BlobChunk  # noqa: Y015
 
 @_typing.final
 class PublishRequest(_message.Message):
@@ -170,22 +197,26 @@ class PublishRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
-    CHUNKS_FIELD_NUMBER: _builtins.int
+    POSITION_BYTES_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The upload; set in the first message of the stream, and not read in the others."""
-    @_builtins.property
-    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]:
-        """Runs of bytes, in order within each blob."""
-
+    position_bytes: _builtins.int
+    """Where in the content the bytes begin: at the first that is missing, or where the message
+    before ended, or at the next that is missing.
+    """
+    content: _builtins.bytes
+    """The bytes; at most 1 MiB, of one run that is missing."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
-        chunks: _abc.Iterable[Global___BlobChunk] | None = ...,
+        position_bytes: _builtins.int = ...,
+        content: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "position_bytes", b"position_bytes", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,8 +230,8 @@ class PublishResponse(_message.Message):
 
     RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
     received_bytes: _builtins.int
-    """Bytes of blobs received in this stream so far. Told at least every 4 MiB and at the end, and
-    every 10 s to a stream that waits in line.
+    """Bytes received in this stream so far. Told at least every 4 MiB and at the end, and every 10 s
+    to a stream that waits in line.
     """
     def __init__(
         self,
@@ -264,6 +295,60 @@ class BindResponse(_message.Message):
 Global___BindResponse: _TypeAlias = BindResponse  # noqa: Y015
 
 @_typing.final
+class HoldRequest(_message.Message):
+    """What is to be bound, and where its bytes are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ref: _builtins.str
+    """The ref."""
+    manifest: _builtins.bytes
+    """As in MissingRequest."""
+    address: _builtins.str
+    """HOST:PORT at which the caller serves the content; at most 300 bytes."""
+    def __init__(
+        self,
+        *,
+        ref: _builtins.str = ...,
+        manifest: _builtins.bytes = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "manifest", b"manifest", "ref", b"ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldRequest: _TypeAlias = HoldRequest  # noqa: Y015
+
+@_typing.final
+class HoldResponse(_message.Message):
+    """What stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BINDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def binding(self) -> Global___Binding:
+        """As in BindResponse; with another digest the caller holds nothing."""
+
+    def __init__(
+        self,
+        *,
+        binding: Global___Binding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldResponse: _TypeAlias = HoldResponse  # noqa: Y015
+
+@_typing.final
 class ResolveRequest(_message.Message):
     """Which ref to look up."""
 
@@ -293,51 +378,31 @@ class ResolveResponse(_message.Message):
 
     BINDING_FIELD_NUMBER: _builtins.int
     MANIFEST_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     manifest: _builtins.bytes
     """The manifest's bytes, at most 4 MiB; they have the digest that the binding names."""
     @_builtins.property
     def binding(self) -> Global___Binding:
         """The binding."""
 
+    @_builtins.property
+    def place(self) -> Global___Place:
+        """Where the content is."""
+
     def __init__(
         self,
         *,
         binding: Global___Binding | None = ...,
         manifest: _builtins.bytes = ...,
+        place: Global___Place | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "manifest", b"manifest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "manifest", b"manifest", "place", b"place"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveResponse: _TypeAlias = ResolveResponse  # noqa: Y015
-
-@_typing.final
-class BlobRange(_message.Message):
-    """From where to send or to go on with one blob."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BLOB_DIGEST_FIELD_NUMBER: _builtins.int
-    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
-    blob_digest: _builtins.str
-    """The blob's digest."""
-    offset_bytes: _builtins.int
-    """0, or how far an earlier stream came, in bytes."""
-    def __init__(
-        self,
-        *,
-        blob_digest: _builtins.str = ...,
-        offset_bytes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_digest", b"blob_digest", "offset_bytes", b"offset_bytes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BlobRange: _TypeAlias = BlobRange  # noqa: Y015
 
 @_typing.final
 class FetchRequest(_message.Message):
@@ -353,15 +418,15 @@ class FetchRequest(_message.Message):
     manifest_digest: _builtins.str
     """Guards against reading another artifact than the one resolved."""
     @_builtins.property
-    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobRange]:
-        """Blobs wanted, in this order; each must be one of the manifest's."""
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ByteRange]:
+        """The content wanted: ascending, apart, and at most 65,536."""
 
     def __init__(
         self,
         *,
         ref: _builtins.str = ...,
         manifest_digest: _builtins.str = ...,
-        ranges: _abc.Iterable[Global___BlobRange] | None = ...,
+        ranges: _abc.Iterable[Global___ByteRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -377,23 +442,71 @@ class FetchResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CHUNKS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobChunk]:
-        """Runs of bytes, in order. Empty every 10 s while the stream waits in line."""
-
+    POSITION_BYTES_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    position_bytes: _builtins.int
+    """Where in the content the bytes begin."""
+    content: _builtins.bytes
+    """The bytes, at most 1 MiB. Empty every 10 s while the stream waits in line."""
     def __init__(
         self,
         *,
-        chunks: _abc.Iterable[Global___BlobChunk] | None = ...,
+        position_bytes: _builtins.int = ...,
+        content: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "position_bytes", b"position_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FetchResponse: _TypeAlias = FetchResponse  # noqa: Y015
+
+@_typing.final
+class WantRequest(_message.Message):
+    """What is wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    ref: _builtins.str
+    """A ref that is bound."""
+    def __init__(
+        self,
+        *,
+        ref: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WantRequest: _TypeAlias = WantRequest  # noqa: Y015
+
+@_typing.final
+class WantResponse(_message.Message):
+    """What is known of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def place(self) -> Global___Place:
+        """Where the content is now; `here` once its holder has published it."""
+
+    def __init__(
+        self,
+        *,
+        place: Global___Place | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WantResponse: _TypeAlias = WantResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
@@ -421,27 +534,63 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """One ref that is bound."""
+    """One ref that is bound, or one that is wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOUND_FIELD_NUMBER: _builtins.int
+    WANTED_REF_FIELD_NUMBER: _builtins.int
+    wanted_ref: _builtins.str
+    """A ref that the caller holds: publish it here."""
+    @_builtins.property
+    def bound(self) -> Global___Bound:
+        """A ref that is bound."""
+
+    def __init__(
+        self,
+        *,
+        bound: Global___Bound | None = ...,
+        wanted_ref: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "event", b"event", "wanted_ref", b"wanted_ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "event", b"event", "wanted_ref", b"wanted_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["bound", "wanted_ref"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class Bound(_message.Message):
+    """A binding, and where the content is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BINDING_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def binding(self) -> Global___Binding:
         """The binding."""
+
+    @_builtins.property
+    def place(self) -> Global___Place:
+        """Where the content is."""
 
     def __init__(
         self,
         *,
         binding: Global___Binding | None = ...,
+        place: Global___Place | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "place", b"place"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+Global___Bound: _TypeAlias = Bound  # noqa: Y015
 
 @_typing.final
 class DropRequest(_message.Message):

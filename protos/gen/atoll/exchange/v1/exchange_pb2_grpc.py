@@ -28,6 +28,8 @@ if _version_not_supported:
 class ExchangeServiceStub:
     """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
     in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+
+    A hub answers all calls. An island answers Resolve and Fetch for what it holds.
     """
 
     def __init__(self, channel):
@@ -51,6 +53,11 @@ class ExchangeServiceStub:
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.BindRequest.SerializeToString,
                 response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.BindResponse.FromString,
                 _registered_method=True)
+        self.Hold = channel.unary_unary(
+                '/atoll.exchange.v1.ExchangeService/Hold',
+                request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldRequest.SerializeToString,
+                response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldResponse.FromString,
+                _registered_method=True)
         self.Resolve = channel.unary_unary(
                 '/atoll.exchange.v1.ExchangeService/Resolve',
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ResolveRequest.SerializeToString,
@@ -60,6 +67,11 @@ class ExchangeServiceStub:
                 '/atoll.exchange.v1.ExchangeService/Fetch',
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.FetchRequest.SerializeToString,
                 response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.FetchResponse.FromString,
+                _registered_method=True)
+        self.Want = channel.unary_unary(
+                '/atoll.exchange.v1.ExchangeService/Want',
+                request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.WantRequest.SerializeToString,
+                response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.WantResponse.FromString,
                 _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/atoll.exchange.v1.ExchangeService/Watch',
@@ -76,21 +88,23 @@ class ExchangeServiceStub:
 class ExchangeServiceServicer:
     """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
     in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+
+    A hub answers all calls. An island answers Resolve and Fetch for what it holds.
     """
 
     def Missing(self, request, context):
-        """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
-        lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+        """Opens an upload, or takes over the one of this ref and manifest from whichever stream sends to
+        it: says which bytes the server lacks, and pins the others until the upload ends. Ask again
+        after a broken Publish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Publish(self, request_iterator, context):
-        """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
-        many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
-        that it has not heard of: what a broken connection costs is bounded.
-        The server may end the stream early, for others wait: call Missing and go on.
+        """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
+        caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+        is bounded. The server may end the stream early, for others wait: call Missing and go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,24 +117,41 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Hold(self, request, context):
+        """Binds a ref to a manifest, durably, whose bytes stay with the caller: readers ask there, and
+        the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
+        forgotten when the server restarts: hold again when a Watch had to be opened again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Resolve(self, request, context):
-        """What a ref is bound to, with the manifest's bytes.
+        """What a ref is bound to, with the manifest's bytes, and who has the content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Fetch(self, request, context):
-        """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+        """Streams content of a ref's manifest, in the order asked for.
         The server may end the stream early, for others wait: ask for the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Want(self, request, context):
+        """Asks for a ref whose bytes are elsewhere and cannot be had there: its holder's Watch says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
-        """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
-        named twice. Lasts until the caller or the server ends.
+        """Streams each ref that is, or becomes, bound under one of the given prefixes, again when its
+        bytes come or its holder changes; and each ref that the caller holds and somebody wants here.
+        A ref may be named twice. Lasts until the caller or the server ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,6 +182,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.BindRequest.FromString,
                     response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.BindResponse.SerializeToString,
             ),
+            'Hold': grpc.unary_unary_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldRequest.FromString,
+                    response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldResponse.SerializeToString,
+            ),
             'Resolve': grpc.unary_unary_rpc_method_handler(
                     servicer.Resolve,
                     request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ResolveRequest.FromString,
@@ -160,6 +196,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.Fetch,
                     request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.FetchRequest.FromString,
                     response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.FetchResponse.SerializeToString,
+            ),
+            'Want': grpc.unary_unary_rpc_method_handler(
+                    servicer.Want,
+                    request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.WantRequest.FromString,
+                    response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.WantResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -182,6 +223,8 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
 class ExchangeService:
     """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
     in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+
+    A hub answers all calls. An island answers Resolve and Fetch for what it holds.
     """
 
     @staticmethod
@@ -266,6 +309,33 @@ class ExchangeService:
             _registered_method=True)
 
     @staticmethod
+    def Hold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atoll.exchange.v1.ExchangeService/Hold',
+            atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldRequest.SerializeToString,
+            atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Resolve(request,
             target,
             options=(),
@@ -309,6 +379,33 @@ class ExchangeService:
             '/atoll.exchange.v1.ExchangeService/Fetch',
             atoll_dot_exchange_dot_v1_dot_exchange__pb2.FetchRequest.SerializeToString,
             atoll_dot_exchange_dot_v1_dot_exchange__pb2.FetchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Want(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atoll.exchange.v1.ExchangeService/Want',
+            atoll_dot_exchange_dot_v1_dot_exchange__pb2.WantRequest.SerializeToString,
+            atoll_dot_exchange_dot_v1_dot_exchange__pb2.WantResponse.FromString,
             options,
             channel_credentials,
             insecure,

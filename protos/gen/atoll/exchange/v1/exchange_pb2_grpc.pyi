@@ -4,16 +4,21 @@ isort:skip_file
 Artifacts between processes: blobs named by their BLAKE3 digest, manifests that list them,
 refs bound once to a manifest. No call carries a Python object.
 
+The content of an artifact is its distinct blobs, one after another in the order in which its
+manifest names them first. Bytes on the wire have a position in it, and no other name: who holds
+the manifest knows which blob they are of, and checks that blob's digest once it is whole.
+
 Digests are "blake3:" and 64 lower-case hexadecimal digits (71 bytes). Refs are segments of
 [a-z0-9-] between single slashes, at most 256 bytes. All integers are non-negative.
 No message is longer than 16 MiB; what is longer is refused with RESOURCE_EXHAUSTED.
 
 Statuses, each with one sentence that names the thing: INVALID_ARGUMENT a limit or a form is
-broken; NOT_FOUND nothing is bound to the ref; FAILED_PRECONDITION the ref is bound to another
-manifest than the one read before; ABORTED the upload ended, or another stream sends to it: open
-it again; RESOURCE_EXHAUSTED the disk is full; DATA_LOSS bytes do not have their digest;
-DEADLINE_EXCEEDED nothing moved for 30 s; PERMISSION_DENIED and UNAUTHENTICATED the caller may
-not. UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED and CANCELLED are worth another attempt.
+broken; NOT_FOUND nothing is bound to the ref, or its bytes are not here; FAILED_PRECONDITION the
+ref is bound to another manifest than the one read before; ABORTED the upload ended, or another
+stream took it over: open it again; RESOURCE_EXHAUSTED the disk is full; DATA_LOSS bytes do not
+have their digest; DEADLINE_EXCEEDED nothing moved for 30 s; PERMISSION_DENIED and
+UNAUTHENTICATED the caller may not. UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED and CANCELLED are
+worth another attempt.
 """
 
 from atoll.exchange.v1 import exchange_pb2 as _exchange_pb2
@@ -42,6 +47,8 @@ GRPC_VERSION: str
 class ExchangeServiceStub:
     """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
     in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+
+    A hub answers all calls. An island answers Resolve and Fetch for what it holds.
     """
 
     @_typing.overload
@@ -49,26 +56,34 @@ class ExchangeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExchangeServiceAsyncStub: ...
     Missing: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.MissingRequest, _exchange_pb2.MissingResponse]
-    """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
-    lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+    """Opens an upload, or takes over the one of this ref and manifest from whichever stream sends to
+    it: says which bytes the server lacks, and pins the others until the upload ends. Ask again
+    after a broken Publish.
     """
     Publish: _grpc.StreamStreamMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]
-    """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
-    many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
-    that it has not heard of: what a broken connection costs is bounded.
-    The server may end the stream early, for others wait: call Missing and go on.
+    """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
+    caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+    is bounded. The server may end the stream early, for others wait: call Missing and go on.
     """
     Bind: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.BindRequest, _exchange_pb2.BindResponse]
     """Binds a ref to a manifest whose blobs are all there, durably, before it answers."""
+    Hold: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.HoldRequest, _exchange_pb2.HoldResponse]
+    """Binds a ref to a manifest, durably, whose bytes stay with the caller: readers ask there, and
+    the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
+    forgotten when the server restarts: hold again when a Watch had to be opened again.
+    """
     Resolve: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ResolveRequest, _exchange_pb2.ResolveResponse]
-    """What a ref is bound to, with the manifest's bytes."""
+    """What a ref is bound to, with the manifest's bytes, and who has the content."""
     Fetch: _grpc.UnaryStreamMultiCallable[_exchange_pb2.FetchRequest, _exchange_pb2.FetchResponse]
-    """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+    """Streams content of a ref's manifest, in the order asked for.
     The server may end the stream early, for others wait: ask for the rest.
     """
+    Want: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.WantRequest, _exchange_pb2.WantResponse]
+    """Asks for a ref whose bytes are elsewhere and cannot be had there: its holder's Watch says so."""
     Watch: _grpc.UnaryStreamMultiCallable[_exchange_pb2.WatchRequest, _exchange_pb2.WatchResponse]
-    """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
-    named twice. Lasts until the caller or the server ends.
+    """Streams each ref that is, or becomes, bound under one of the given prefixes, again when its
+    bytes come or its holder changes; and each ref that the caller holds and somebody wants here.
+    A ref may be named twice. Lasts until the caller or the server ends.
     """
     Drop: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.DropRequest, _exchange_pb2.DropResponse]
     """Unbinds refs; the space of blobs that no ref reaches is reclaimed."""
@@ -77,30 +92,40 @@ class ExchangeServiceStub:
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
     in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+
+    A hub answers all calls. An island answers Resolve and Fetch for what it holds.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Missing: _aio.UnaryUnaryMultiCallable[_exchange_pb2.MissingRequest, _exchange_pb2.MissingResponse]  # type: ignore[assignment]
-    """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
-    lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+    """Opens an upload, or takes over the one of this ref and manifest from whichever stream sends to
+    it: says which bytes the server lacks, and pins the others until the upload ends. Ask again
+    after a broken Publish.
     """
     Publish: _aio.StreamStreamMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]  # type: ignore[assignment]
-    """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
-    many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
-    that it has not heard of: what a broken connection costs is bounded.
-    The server may end the stream early, for others wait: call Missing and go on.
+    """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
+    caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+    is bounded. The server may end the stream early, for others wait: call Missing and go on.
     """
     Bind: _aio.UnaryUnaryMultiCallable[_exchange_pb2.BindRequest, _exchange_pb2.BindResponse]  # type: ignore[assignment]
     """Binds a ref to a manifest whose blobs are all there, durably, before it answers."""
+    Hold: _aio.UnaryUnaryMultiCallable[_exchange_pb2.HoldRequest, _exchange_pb2.HoldResponse]  # type: ignore[assignment]
+    """Binds a ref to a manifest, durably, whose bytes stay with the caller: readers ask there, and
+    the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
+    forgotten when the server restarts: hold again when a Watch had to be opened again.
+    """
     Resolve: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ResolveRequest, _exchange_pb2.ResolveResponse]  # type: ignore[assignment]
-    """What a ref is bound to, with the manifest's bytes."""
+    """What a ref is bound to, with the manifest's bytes, and who has the content."""
     Fetch: _aio.UnaryStreamMultiCallable[_exchange_pb2.FetchRequest, _exchange_pb2.FetchResponse]  # type: ignore[assignment]
-    """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+    """Streams content of a ref's manifest, in the order asked for.
     The server may end the stream early, for others wait: ask for the rest.
     """
+    Want: _aio.UnaryUnaryMultiCallable[_exchange_pb2.WantRequest, _exchange_pb2.WantResponse]  # type: ignore[assignment]
+    """Asks for a ref whose bytes are elsewhere and cannot be had there: its holder's Watch says so."""
     Watch: _aio.UnaryStreamMultiCallable[_exchange_pb2.WatchRequest, _exchange_pb2.WatchResponse]  # type: ignore[assignment]
-    """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
-    named twice. Lasts until the caller or the server ends.
+    """Streams each ref that is, or becomes, bound under one of the given prefixes, again when its
+    bytes come or its holder changes; and each ref that the caller holds and somebody wants here.
+    A ref may be named twice. Lasts until the caller or the server ends.
     """
     Drop: _aio.UnaryUnaryMultiCallable[_exchange_pb2.DropRequest, _exchange_pb2.DropResponse]  # type: ignore[assignment]
     """Unbinds refs; the space of blobs that no ref reaches is reclaimed."""
@@ -108,6 +133,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps artifacts and hands them out. Control calls are unary, with a deadline of 10 s; bytes flow
     in Publish and Fetch, of which a server runs two at once and lets the others wait in line.
+
+    A hub answers all calls. An island answers Resolve and Fetch for what it holds.
     """
 
     @_abc_1.abstractmethod
@@ -116,8 +143,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.MissingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.MissingResponse, _abc.Awaitable[_exchange_pb2.MissingResponse]]:
-        """Opens an upload, or finds again the one of this ref and manifest: says which blobs the server
-        lacks, and pins the others until the upload ends. Ask again after a broken Publish.
+        """Opens an upload, or takes over the one of this ref and manifest from whichever stream sends to
+        it: says which bytes the server lacks, and pins the others until the upload ends. Ask again
+        after a broken Publish.
         """
 
     @_abc_1.abstractmethod
@@ -126,10 +154,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_exchange_pb2.PublishRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_pb2.PublishResponse], _abc.AsyncIterator[_exchange_pb2.PublishResponse]]:
-        """Uploads blobs of one session. A blob may be split over messages, in order; a message may hold
-        many. The server says how much it has taken, and the caller keeps at most 8 MiB on the way
-        that it has not heard of: what a broken connection costs is bounded.
-        The server may end the stream early, for others wait: call Missing and go on.
+        """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
+        caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+        is bounded. The server may end the stream early, for others wait: call Missing and go on.
         """
 
     @_abc_1.abstractmethod
@@ -141,12 +168,23 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Binds a ref to a manifest whose blobs are all there, durably, before it answers."""
 
     @_abc_1.abstractmethod
+    def Hold(
+        self,
+        request: _exchange_pb2.HoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.HoldResponse, _abc.Awaitable[_exchange_pb2.HoldResponse]]:
+        """Binds a ref to a manifest, durably, whose bytes stay with the caller: readers ask there, and
+        the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
+        forgotten when the server restarts: hold again when a Watch had to be opened again.
+        """
+
+    @_abc_1.abstractmethod
     def Resolve(
         self,
         request: _exchange_pb2.ResolveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.ResolveResponse, _abc.Awaitable[_exchange_pb2.ResolveResponse]]:
-        """What a ref is bound to, with the manifest's bytes."""
+        """What a ref is bound to, with the manifest's bytes, and who has the content."""
 
     @_abc_1.abstractmethod
     def Fetch(
@@ -154,9 +192,17 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.FetchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_pb2.FetchResponse], _abc.AsyncIterator[_exchange_pb2.FetchResponse]]:
-        """Streams blobs of a ref's manifest, each from a byte offset, in the order asked for.
+        """Streams content of a ref's manifest, in the order asked for.
         The server may end the stream early, for others wait: ask for the rest.
         """
+
+    @_abc_1.abstractmethod
+    def Want(
+        self,
+        request: _exchange_pb2.WantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.WantResponse, _abc.Awaitable[_exchange_pb2.WantResponse]]:
+        """Asks for a ref whose bytes are elsewhere and cannot be had there: its holder's Watch says so."""
 
     @_abc_1.abstractmethod
     def Watch(
@@ -164,8 +210,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_pb2.WatchResponse], _abc.AsyncIterator[_exchange_pb2.WatchResponse]]:
-        """Streams each ref that is, or becomes, bound under one of the given prefixes. A ref may be
-        named twice. Lasts until the caller or the server ends.
+        """Streams each ref that is, or becomes, bound under one of the given prefixes, again when its
+        bytes come or its holder changes; and each ref that the caller holds and somebody wants here.
+        A ref may be named twice. Lasts until the caller or the server ends.
         """
 
     @_abc_1.abstractmethod
