@@ -12,7 +12,8 @@ from pathlib import Path
 
 import grpc
 
-from atoll_api.work_order import HubOrder, process_of
+from atoll_api.hub_order import HubOrder
+from atoll_api.names import HUB, Process
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange import identity
 from atoll_worker.exchange.guard import Guard
@@ -38,7 +39,7 @@ def run(order: HubOrder) -> None:
         NoSpaceError: the store cannot be written.
         DisruptedError: the hub was told to stop, and did.
     """
-    credentials = identity.load(order.identity, process_of(order), datetime.now(UTC))
+    credentials = identity.load(order.identity, Process(order.job.uid, HUB), datetime.now(UTC))
     store = Store(Path(order.store), limits=Limits(order.quota_bytes))
     try:
         asyncio.run(_serve(order, store, credentials))
