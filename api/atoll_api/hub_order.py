@@ -5,7 +5,7 @@ of its memory and a sixth of its time to start. Imports nothing of `spec`.
 """
 
 import json
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -51,12 +51,35 @@ class Order(FrozenModel):
     """What the process is; each kind of order fixes its own."""
 
 
+class FolderStore(FrozenModel):
+    """Artifacts are files below a folder."""
+
+    type: Literal["Folder"] = "Folder"
+    folder: str
+
+
+class BucketStore(FrozenModel):
+    """Artifacts are objects of a bucket. Credentials stand in the hub's environment, never here."""
+
+    type: Literal["Bucket"] = "Bucket"
+    bucket: str
+    prefix: str
+    """Of this job alone."""
+    endpoint: str | None = None
+    """Amazon's when None."""
+    region: str | None = None
+    spool: str
+    """A folder for what is being received."""
+
+
+ArtifactStore = Annotated[FolderStore | BucketStore, Field(discriminator="type")]
+
+
 class HubOrder(Order):
     """Keep artifacts and progress."""
 
     role: Literal["hub"] = "hub"
-    store: str
-    """Folder of the artifact store."""
+    store: ArtifactStore
     quota_bytes: int | None = Field(default=None, ge=1)
     """What the artifacts of the job may take; None: what the disk holds."""
     host: str = "127.0.0.1"

@@ -39,6 +39,7 @@ from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_api import names, work_order
+from atoll_api.hub_order import FolderStore
 from atoll_api.names import Process
 from atoll_api.work_order import HubOrder, JobIdentity
 from atoll_operator.identity import Authority, Identity, files_of, write
@@ -83,7 +84,7 @@ class Hub:
             job=JobIdentity(name=JOB, uid=JOB),
             step=names.HUB,
             identity=files_of(me, folder / "identity"),
-            store=str(folder / "store"),
+            store=FolderStore(folder=str(folder / "store")),
             ready_file=str(ready),
         )
         path = folder / "order.json"

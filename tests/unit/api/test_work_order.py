@@ -55,7 +55,7 @@ def test_a_hub_reads_its_order_without_the_others() -> None:
         job=JobIdentity(name="digits", uid="u"),
         step="hub",
         identity=NOBODY,
-        store="store",
+        store=hub_order.FolderStore(folder="store"),
         ready_file="ready",
     )
     text = work_order.dump(order)
