@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
     IN_USE = 73
     """The folder, or the port, belongs to another run."""
     NO_SPACE = 74
-    """The disk is full or read-only."""
+    """The disk is full or read-only, or the job's quota is used up."""
     DISRUPTED = 83
     """A worker was told to stop and has saved what it needs to resume."""
     INTERRUPTED = 130

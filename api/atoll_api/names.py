@@ -87,6 +87,11 @@ def parse_process_uri(uri: str) -> Process | None:
     return Process(match["uid"], match["role"], int(match["index"])) if match else None
 
 
+def job_prefix(prefix: str, name: str, uid: str) -> str:
+    """Where in a bucket one job keeps its objects: below the prefix that its user chose."""
+    return "/".join(filter(None, (prefix.strip("/"), f"{name}-{uid}")))
+
+
 def island_step(island: int) -> StepName:
     """The step that trains one island."""
     return StepName(f"island-{island}")

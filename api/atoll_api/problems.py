@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from atoll_api import names, rules
 from atoll_api.base import closest
 from atoll_api.spec import TrainingJob
+from atoll_api.units import BYTE_COUNT_HINT
 
 Location = tuple[str | int, ...]
 
@@ -147,6 +148,8 @@ _PATTERN_HINTS = {
     "metadata.name": "lower-case letters, digits and '-', beginning with a letter",
     "spec.data.source": "say builtin://digits, or file:// and the path of a folder of images, an .npz or a .safetensors file",
     "spec.task.custom.entrypoint": "say package.module:ClassName",
+    "spec.artifacts.quota": BYTE_COUNT_HINT,
+    "spec.artifacts.storage.persistentVolumeClaim.size": BYTE_COUNT_HINT,
 }
 _TYPE_HINTS = {
     "int_type": "a whole number, without quotes or a decimal point",
@@ -181,8 +184,12 @@ def _meant(value: object, accepted: list[str]) -> str:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    text = _CREDENTIALS.sub("://***@", repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_CREDENTIALS = re.compile(r"://.*@")
+"""What a URL must not hold goes to no terminal and no log either."""
 
 
 def _path(location: Location) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from atoll_api.base import closest
 from atoll_api.spec.job import TrainingJobSpec
+from atoll_api.units import size_bytes
 
 BUILTIN_DATASETS = ("digits",)
 """Datasets that come with Atoll; `atoll_worker.data.load` reads each."""
@@ -36,6 +37,7 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     yield from _top_k(spec)
     yield from _transformer_heads(spec)
     yield from _repeated_strategies(spec)
+    yield from _quota_within_claim(spec)
 
 
 def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
@@ -126,6 +128,16 @@ def _repeated_strategies(spec: TrainingJobSpec) -> Iterator[Finding]:
     if repeated:
         yield Finding(
             "evaluation.strategies", f"{', '.join(repeated)} stands twice", "name each once"
+        )
+
+
+def _quota_within_claim(spec: TrainingJobSpec) -> Iterator[Finding]:
+    quota, claim = spec.artifacts.quota, spec.artifacts.storage.persistent_volume_claim
+    if quota is not None and claim is not None and size_bytes(quota) > size_bytes(claim.size):
+        yield Finding(
+            "artifacts.quota",
+            f"{quota} is more than the claim of {claim.size} holds",
+            f"say {claim.size} or less, or claim more",
         )
 
 

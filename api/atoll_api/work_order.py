@@ -6,12 +6,22 @@ before it looks at anything else.
 """
 
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from atoll_api import names
-from atoll_api.base import FrozenModel
+from atoll_api.hub_order import (
+    NOBODY,
+    SCHEMA_VERSION,
+    HubOrder,
+    IdentityFiles,
+    JobIdentity,
+    Order,
+    WorkOrderError,
+    read,
+    refusal,
+)
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
@@ -20,62 +30,32 @@ from atoll_api.spec.strategy import Combine, Router
 from atoll_api.spec.task import Task
 from atoll_api.spec.training import Training
 
-SCHEMA_VERSION: Final = 1
+__all__ = [
+    "NOBODY",
+    "OPTIMIZER_IMPLEMENTATION",
+    "SCHEMA_VERSION",
+    "BaselineOrder",
+    "EvaluateOrder",
+    "HubOrder",
+    "IdentityFiles",
+    "IslandOrder",
+    "JobIdentity",
+    "PartitionOrder",
+    "Role",
+    "RouterOrder",
+    "TrainingOrder",
+    "WorkOrder",
+    "WorkOrderError",
+    "WorkerOrder",
+    "dump",
+    "parse",
+    "process_of",
+    "refs_written",
+]
 
 OPTIMIZER_IMPLEMENTATION: Literal["fused"] = "fused"
 """Fused, foreach and single-tensor AdamW each repeat themselves bit for bit, but differ from
 one another: the implementation is a part of the result."""
-
-
-class WorkOrderError(ValueError):
-    """A work order that this version cannot read."""
-
-
-class JobIdentity(FrozenModel):
-    """Which job a process works for."""
-
-    name: str
-    uid: str
-
-
-class IdentityFiles(FrozenModel):
-    """Where a process finds the proof of who it is, in PEM; its key is for its eyes alone."""
-
-    certificate: str
-    key: str
-    authority: str
-    """The certificate of the authority that all processes of the job trust."""
-
-
-NOBODY: Final = IdentityFiles(certificate="", key="", authority="")
-"""For a role that runs within another process and dials nobody; no hub would listen to it."""
-
-
-class Order(FrozenModel):
-    """What every work order says."""
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    job: JobIdentity
-    step: str
-    """Name of the step, as in `names`; also the name under which progress is reported."""
-    identity: IdentityFiles
-    role: str
-    """What the process is; each kind of order fixes its own."""
-
-
-class HubOrder(Order):
-    """Keep artifacts and progress."""
-
-    role: Literal["hub"] = "hub"
-    store: str
-    """Folder of the artifact store."""
-    quota_bytes: int | None = Field(default=None, ge=1)
-    """What the artifacts of the job may take; None: what the disk holds."""
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-    """0 lets the system choose."""
-    ready_file: str
-    """Written, by rename, as `{"address": "HOST:PORT", "pid": N}` once the hub serves."""
 
 
 class WorkerOrder(Order):
@@ -172,22 +152,11 @@ def parse(text: str | bytes) -> WorkOrder:
     Raises:
         WorkOrderError: for another schema version, or a document that is not a work order.
     """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise WorkOrderError(f"the work order is not JSON: {error}") from error
-    version = document.get("schemaVersion") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
-        raise WorkOrderError(
-            f"the work order has schema version {version!r}, this worker reads {SCHEMA_VERSION}: "
-            "run the worker of the same Atoll release as the operator"
-        )
+    read(text)
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise WorkOrderError(f"the work order is not valid at {path}: {first['msg']}") from error
+        raise refusal(error) from error
 
 
 def dump(order: WorkOrder) -> str:

@@ -1,285 +1,280 @@
-"""What it costs to move weights: Atoll with mutual TLS and digests beside the bare wire.
+"""What it costs to move weights: Atoll beside the bare wire, and beside Flower and NVFlare.
 
-Both ends run on this machine, each in a process of its own; CPU is that of both whole processes
-by the operating system, memory that of the receiver. All arms alternate in every round; a figure
-is the median of its rounds. Arms:
+Both ends run on this machine, each in a process of its own; CPU is that of all whole processes by
+the operating system, memory that of the receiver. All arms alternate in every round; a figure is
+the median of its rounds after one that warms up. One way:
 
 - tcp: one socket, no name, no digest, no TLS;
 - grpc: one stream of 1 MiB messages between generic handlers, no digest, no TLS;
 - peer: an island fetches from another's memory: mutual TLS, BLAKE3 at both ends, resume;
-- store: an island publishes to a hub's disk: the same, and fsync before it is bound.
+- store: an island publishes to a hub's disk: the same, and fsync before it is bound;
+- peer and store "without TLS and digests": the same code with both taken out, for this alone.
+
+In a two-island round two islands give each other a fresh model, directly or through the hub. A peer
+framework plays the same round between two clients and its server, in turn with ours, and the ratio
+is that of neighbouring rounds. The first run with a peer makes an environment for it.
 
 A GB is 10^9 bytes, a MiB 2^20.
 """
 
 import argparse
-import json
 import os
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from types import FrameType
+from typing import Final
 
-from atoll_api.names import Process
-from atoll_operator.identity import Authority
-from atoll_operator.local.environment import hub_environment
+import exchange_flower
+import exchange_nvflare
+import exchange_peers
+from exchange_figures import Figure, Target, median, worst, write
+from exchange_islands import BARE, Islands, Plain, Sample, Shape
+from exchange_peers import Peer, Round
 
-JOB: Final = "benchmark"
 MIB: Final = 1 << 20
-ENDS: Final = Path(__file__).with_name("exchange_ends.py")
 EMPTY_ROUNDS: Final = 200
-
-Answer = dict[str, Any]
-Figure = dict[str, object]
-
-
-class End:
-    """One process of `exchange_ends.py`."""
-
-    def __init__(self, order: object) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(ENDS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=hub_environment(os.environ),
-        )
-        self._write(order)
-
-    def __call__(self, *command: object) -> Answer:
-        """Send a command and wait for its answer."""
-        self._write(command)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"an end died at {command[0]}: see above")
-        answer: Answer = json.loads(line)
-        return answer
-
-    def cpu(self) -> float:
-        """CPU seconds of the process so far."""
-        return float(self("cpu")["cpu"])
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _write(self, document: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(document) + "\n")
-        self._process.stdin.flush()
+BARE_WORDS: Final = "without TLS and digests"
+_START: Final = {"Flower": exchange_flower.start, "NVFlare": exchange_nvflare.start}
+_BEGAN: Final = time.monotonic()
 
 
-@dataclass
-class Runs:
-    """What the rounds of one arm measured."""
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
 
-    cpu_per_gb: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    growth_mib: list[float] = field(default_factory=list)
+    rounds: int
+    large_bytes: int
+    peers: Sequence[str]
+    peers_folder: Path
 
-    def add(self, size_bytes: int, cpu: float, seconds: float, growth: int) -> None:
-        """One round."""
-        self.cpu_per_gb.append(cpu / size_bytes * 1e9)
-        self.seconds.append(seconds)
-        self.growth_mib.append(growth / MIB)
+    @property
+    def whole(self) -> bool:
+        """Whether the payload is the one that the targets are for."""
+        return self.large_bytes == 512 * MIB
 
 
-@contextmanager
-def ends(folder: str) -> Iterator[tuple[End, End, End]]:
-    """Two islands, each serving its memory, and a hub over a folder."""
-    authority = Authority(JOB, datetime.now(UTC))
-    papers = {}
-    for role in ("hub", "island", "evaluate"):
-        it = authority.issue(Process(JOB, role))
-        pem = {"certificate": it.certificate, "key": it.key, "authority": it.authority}
-        papers[role] = {key: content.decode() for key, content in pem.items()}
+def say(text: str) -> None:
+    """Tell how far it is, apart from the figures."""
+    print(f"{time.monotonic() - _BEGAN:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def one_way(label: str, plan: Plan, shape: Shape) -> dict[str, list[Sample]]:
+    """Every arm in every round, in an order that turns, after a round that warms up."""
     with ExitStack() as stack:
-        made = [End([papers, store]) for store in ("", "", folder)]
-        for end in made:
-            stack.callback(end.close)
-        yield made[0], made[1], made[2]
+        say(f"{label}: starting")
+        plain = Plain(stack, shape[0])
+        ours, bare = Islands(stack), Islands(stack, BARE)
+        arms: dict[str, Callable[[], Sample]] = {
+            "tcp": plain.tcp,
+            "grpc": plain.grpc,
+            f"peer {BARE_WORDS}": lambda: bare.peer(shape),
+            "peer": lambda: ours.peer(shape),
+            f"store {BARE_WORDS}": lambda: bare.store(shape),
+            "store": lambda: ours.store(shape),
+        }
+        found: dict[str, list[Sample]] = {arm: [] for arm in arms}
+        for number in range(plan.rounds + 1):
+            say(f"{label}: round {number} of {plan.rounds}")
+            turn = number % len(arms)
+            for arm in [*arms][turn:] + [*arms][:turn]:
+                found[arm].append(arms[arm]())
+    return {arm: samples[1:] for arm, samples in found.items()}
 
 
-def bare_round(sender: End, receiver: End, address: str, arm: str, size: int, runs: Runs) -> None:
-    """One transfer over a bare wire."""
-    before = sender.cpu()
-    answer = receiver(arm, address, size)
-    runs.add(size, sender.cpu() - before + answer["cpu"], answer["wall"], answer["growth"])
-
-
-def peer_round(one: End, two: End, address: str, shape: tuple[int, int], runs: Runs) -> None:
-    """A fresh artifact from one island's memory into the other's."""
-    offered = one("offer", *shape)
-    before = one.cpu()
-    answer = two("pull", address, *shape)
-    spent = offered["cpu"] + one.cpu() - before + answer["cpu"]
-    runs.add(shape[0], spent, offered["wall"] + answer["wall"], answer["growth"])
-
-
-def store_round(one: End, hub: End, address: str, shape: tuple[int, int], runs: Runs) -> str:
-    """A fresh artifact from an island's memory onto the hub's disk; its ref."""
-    before = hub.cpu()
-    answer = one("publish", address, *shape)
-    runs.add(shape[0], hub.cpu() - before + answer["cpu"], answer["wall"], answer["growth"])
-    return str(answer["ref"])
-
-
-def one_way(rounds: int, shape: tuple[int, int]) -> dict[str, Runs]:
-    """Every arm in every round, after one that warms up."""
-    size = shape[0]
-    runs = {arm: Runs() for arm in ("tcp", "grpc", "peer", "store")}
+def two_ways(label: str, plan: Plan, shape: Shape, peers: Sequence[Peer]) -> dict[str, list[Round]]:
+    """Rounds of two islands, in turn with those of peers."""
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        one, two, hub = stack.enter_context(ends(folder))
-        plain, receiver = End(None), End(None)
-        stack.callback(plain.close)
-        stack.callback(receiver.close)
-        bare = plain("serve", size)
-        peer, store = one("serve")["address"], hub("serve")["address"]
-        for number in range(rounds + 1):
-            if number == 1:
-                runs = {arm: Runs() for arm in runs}
-            bare_round(plain, receiver, bare["tcp"], "tcp", size, runs["tcp"])
-            bare_round(plain, receiver, bare["grpc"], "grpc", size, runs["grpc"])
-            peer_round(one, two, peer, shape, runs["peer"])
-            one("drop", store, store_round(one, hub, store, shape, runs["store"]))
-    return runs
+        ours = Islands(stack)
+        arms: dict[str, Callable[[], Round]] = {
+            "peer": lambda: ours.swap_directly(shape),
+            "hub": lambda: ours.swap_through_hub(shape),
+        }
+        size, count = (0, 0) if shape[0] == 4 else shape
+        for it in peers:
+            arms[it.name] = lambda it=it: it.round(size, count)  # type: ignore[misc]
+        found: dict[str, list[Round]] = {arm: [] for arm in arms}
+        for number in range(plan.rounds + 1):
+            say(f"{label}: round {number} of {plan.rounds}")
+            for arm, play in arms.items():
+                found[arm].append(play())
+                if arm not in ("peer", "hub"):
+                    say(f"{label}: {arm} took {found[arm][-1].seconds:.1f} s")
+    return {arm: rounds[1:] for arm, rounds in found.items()}
 
 
-def both_ways(rounds: int, shape: tuple[int, int]) -> dict[str, list[float]]:
-    """Seconds of rounds in which two islands give each other a fresh artifact."""
-    seconds: dict[str, list[float]] = {"peer": [], "hub": []}
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        one, two, hub = stack.enter_context(ends(folder))
-        pool = stack.enter_context(ThreadPoolExecutor(2))
-        addresses = [end("serve")["address"] for end in (one, two)]
-        store = hub("serve")["address"]
-        for _ in range(rounds + 1):
-            began = time.perf_counter()
-            list(pool.map(lambda end: end("offer", *shape), (one, two)))
-            list(pool.map(lambda end, at: end("pull", at, *shape), (two, one), addresses))
-            seconds["peer"].append(time.perf_counter() - began)
-            began = time.perf_counter()
-            refs = list(pool.map(lambda end: end("publish", store, *shape)["ref"], (one, two)))
-            list(pool.map(lambda end, ref: end("fetch", store, ref, *shape), (two, one), refs))
-            seconds["hub"].append(time.perf_counter() - began)
-            for ref in refs:
-                one("drop", store, ref)
-    return {name: values[1:] for name, values in seconds.items()}
-
-
-def empty_rounds(rounds: int) -> list[float]:
-    """Milliseconds of publishing four bytes to a hub, with fsync, and fetching them."""
-    with tempfile.TemporaryDirectory() as folder, ends(folder) as (one, _, hub):
-        store = hub("serve")["address"]
-        found = []
-        for _ in range(rounds + 5):
-            published = one("publish", store, 4, 1)
-            fetched = one("fetch", store, published["ref"], 4, 1)
-            found.append((published["wall"] + fetched["wall"]) * 1e3)
-    return found[5:]
-
-
-def figure(
-    name: str, value: float, unit: str, target: float | None, runs: Sequence[float]
-) -> Figure:
-    """A figure, with whether its target is met."""
-    met = None if target is None else value <= target
-    rounded = [round(run, 4) for run in runs]
-    return {
-        "name": name,
-        "value": round(value, 4),
-        "unit": unit,
-        "target": target,
-        "met": met,
-        "runs": rounded,
-    }
-
-
-def cost_figures(label: str, runs: dict[str, Runs], *, targets: bool) -> list[Figure]:
-    """CPU of all arms, time and growth of ours."""
-    limits = {"peer": 1.1, "store": 1.5} if targets else {}
-    found = [
-        figure(
-            f"{label}: {arm}: CPU of both ends",
-            statistics.median(it.cpu_per_gb),
-            "s/GB",
-            limits.get(arm),
-            it.cpu_per_gb,
-        )
-        for arm, it in runs.items()
-    ]
-    for arm, it in runs.items():
-        middle = statistics.median(it.seconds)
-        found.append(figure(f"{label}: {arm}: time", middle, "s", None, it.seconds))
-    growth = runs["peer"].growth_mib
-    limit = 48 if targets else None
-    name = f"{label}: peer: growth of the receiver, worst"
-    return [*found, figure(name, max(growth), "MiB", limit, growth)]
-
-
-def round_figures(seconds: dict[str, list[float]], *, targets: bool) -> list[Figure]:
-    """Rounds of two islands."""
-    limits = {"peer": 1.7, "hub": 2.5} if targets else {}
-    return [
-        figure(f"two-island round: {name}", statistics.median(runs), "s", limits.get(name), runs)
-        for name, runs in seconds.items()
-    ]
-
-
-def small_figures(rounds: int) -> list[Figure]:
-    """The fixed costs: an empty round, and 10,000 tensors of 1 KiB."""
-    empty = empty_rounds(EMPTY_ROUNDS)
-    many = one_way(rounds, (10_000 * 1024, 10_000))["peer"].seconds
-    p99 = statistics.quantiles(empty, n=100)[98]
-    return [
-        figure("empty round through the hub: median", statistics.median(empty), "ms", 10, []),
-        figure("empty round through the hub: p99", p99, "ms", 60, []),
-        figure("10,000 tensors of 1 KiB: peer: time", statistics.median(many), "s", 0.1, many),
-    ]
-
-
-def measure(*, quick: bool) -> list[Figure]:
-    """Everything; `quick` takes smaller payloads and fewer rounds."""
-    rounds = 3 if quick else 7
-    large = (64 if quick else 512) * MIB
+def cost_figures(label: str, plan: Plan, shape: Shape) -> list[Figure]:
+    """CPU and time of all arms, growth of ours."""
+    samples = one_way(label, plan, shape)
+    targets = shape[0] == 512 * MIB
+    limits = {"peer": Target(1.1), "store": Target(1.5)} if targets else {}
     found = []
+    for arm, them in samples.items():
+        costs = [it.cpu_seconds / shape[0] * 1e9 for it in them]
+        found.append(median(f"{label}: {arm}: CPU of both ends", costs, "s/GB", limits.get(arm)))
+    for arm, them in samples.items():
+        found.append(median(f"{label}: {arm}: time", [it.seconds for it in them], "s"))
+    growth = [it.growth_bytes / MIB for it in samples["peer"]]
+    limit = Target(48) if targets else None
+    return [*found, worst(f"{label}: peer: growth of the receiver, worst", growth, "MiB", limit)]
+
+
+def round_figures(label: str, plan: Plan, shape: Shape, peers: Sequence[Peer]) -> list[Figure]:
+    """Rounds of two islands, and how much faster they are than those of peers."""
+    rounds = two_ways(label, plan, shape, peers)
+    targets = shape[0] == 512 * MIB
+    limits = {"peer": Target(1.7), "hub": Target(2.5)} if targets else {}
+    found = []
+    for arm, them in rounds.items():
+        found.append(median(f"{label}: {arm}", [it.seconds for it in them], "s", limits.get(arm)))
+    for arm, them in rounds.items():
+        name = f"{label}: {arm}: CPU of all processes"
+        found.append(median(name, [it.cpu_seconds for it in them], "s"))
+    least = {("peer", "Flower"): 12.0, ("hub", "Flower"): 8.0} if targets else {}
+    for arm in ("peer", "hub"):
+        for peer in peers:
+            pairs = zip(rounds[peer.name], rounds[arm], strict=True)
+            ratios = [theirs.seconds / ours.seconds for theirs, ours in pairs]
+            limit = least.get((arm, peer.name))
+            target = None if limit is None else Target(limit, at_least=True)
+            name = f"{label}: {arm}: times faster than {peer.name}"
+            found.append(median(name, ratios, "x", target))
+    return found
+
+
+def small_figures(plan: Plan) -> list[Figure]:
+    """The fixed costs: an empty round, and 10,000 tensors of 1 KiB."""
+    label = "empty round through the hub"
+    with ExitStack() as stack:
+        say(f"{label}: {EMPTY_ROUNDS} rounds")
+        islands = Islands(stack)
+        empty = [islands.empty() * 1e3 for _ in range(EMPTY_ROUNDS + 5)][5:]
+    p99 = statistics.quantiles(empty, n=100)[98]
+    found = [
+        Figure(f"{label}: median", statistics.median(empty), "ms", Target(10)),
+        Figure(f"{label}: p99", p99, "ms", Target(60)),
+    ]
+    label = "10,000 tensors of 1 KiB"
+    many = one_way(label, plan, (10_000 * 1024, 10_000))
+    for arm in (f"peer {BARE_WORDS}", "peer"):
+        limit = Target(0.1) if arm == "peer" else None
+        offered, pulled = (
+            [it.offer_seconds for it in many[arm]],
+            [it.pull_seconds for it in many[arm]],
+        )
+        found.append(median(f"{label}: {arm}: offer", offered, "s"))
+        found.append(median(f"{label}: {arm}: pull", pulled, "s", limit))
+    return found
+
+
+def empty_figures(plan: Plan, peers: Sequence[Peer]) -> list[Figure]:
+    """An empty round beside peers, and one in which Flower asks as seldom as its strategies do."""
+    found = round_figures("empty two-island round", plan, (4, 1), peers)
+    for peer in peers:
+        if peer.name == "Flower":
+            name = "empty two-island round: Flower, polling as its strategies do"
+            say(name)
+            runs = [peer.round(0, 0, eager=False).seconds for _ in range(plan.rounds)]
+            found.append(median(name, runs, "s"))
+    return found
+
+
+def swap_figures(plan: Plan) -> list[Figure]:
+    """Two-island rounds: of the large payload, and of all sizes where there are peers."""
+    with ExitStack() as stack:
+        peers = []
+        for name in plan.peers:
+            say(f"starting {name}")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            peers.append(_START[name](stack, folder, plan.peers_folder))
+        found = []
+        if peers:
+            found += empty_figures(plan, peers)
+            for size in (8 * MIB, 64 * MIB):
+                label = f"{size // MIB} MiB two-island round"
+                found += round_figures(label, plan, (size, 8), peers)
+        if not peers or plan.large_bytes > 64 * MIB:
+            found += round_figures("two-island round", plan, (plan.large_bytes, 8), peers)
+    return found
+
+
+def measure(plan: Plan) -> list[Figure]:
+    """Everything; with peers that takes minutes."""
+    found = swap_figures(plan)
     for size, count, label in (
         (8 * MIB, 8, "8 MiB"),
         (64 * MIB, 1000, "64 MiB in 1,000 tensors"),
-        (large, 8, f"{large // MIB} MiB in 8 tensors"),
+        (plan.large_bytes, 8, f"{plan.large_bytes // MIB} MiB in 8 tensors"),
     ):
-        runs = one_way(rounds, (size, count))
-        found += cost_figures(label, runs, targets=size == 512 * MIB)
-    found += round_figures(both_ways(rounds, (large, 8)), targets=not quick)
-    return found + small_figures(rounds)
+        found += cost_figures(label, plan, (size, count))
+    return found + small_figures(plan)
+
+
+def options() -> argparse.Namespace:
+    """What the user asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--quick",
+        action="store_true",
+        help="64 MiB in place of 512, which have no targets, and 3 rounds",
+    )
+    add("--rounds", type=int, metavar="N", help="measured rounds of each arm (default: 7)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there")
+    add("--strict", action="store_true", help="exit with 1 if a target is missed")
+    add("--with-flower", action="store_true", help=f"beside Flower {exchange_flower.VERSION}")
+    add("--with-nvflare", action="store_true", help=f"beside NVFlare {exchange_nvflare.VERSION}")
+    add(
+        "--peers-folder",
+        type=Path,
+        metavar="FOLDER",
+        default=exchange_peers.default_folder(),
+        help="where the environments of peers are made and kept (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that every process is ended."""
+    del frame
+    sys.exit(128 + number)
 
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="64 MiB and 3 rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    found = measure(quick=options.quick)
+    chosen = options()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    wanted = {"Flower": chosen.with_flower, "NVFlare": chosen.with_nvflare}
+    plan = Plan(
+        rounds=chosen.rounds or (3 if chosen.quick else 7),
+        large_bytes=(64 if chosen.quick else 512) * MIB,
+        peers=[name for name, it in wanted.items() if it],
+        peers_folder=chosen.peers_folder,
+    )
+    versions = [f"{it} {version(it)}" for it in ("grpcio", "blake3", "torch")]
+    versions += [f"Flower {exchange_flower.VERSION}"] if chosen.with_flower else []
+    versions += [f"NVFlare {exchange_nvflare.VERSION}"] if chosen.with_nvflare else []
+    before = os.getloadavg()[0]
+    found = measure(plan)
+    print(f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after", end=", ")
+    print(f"{os.cpu_count()} cores, {', '.join(versions)}")
     for one in found:
-        met = "" if one["met"] is None else ("  met" if one["met"] else "  MISSED")
-        target = "" if one["target"] is None else f"  target <= {one['target']}"
-        print(f"{one['name']:58} {one['value']:>10} {one['unit']}{target}{met}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        print(one)
+    if chosen.json is not None:
+        write(found, chosen.json)
+    missed = [one.name for one in found if one.met is False]
+    if missed and chosen.strict:
+        raise SystemExit(f"{len(missed)} targets missed")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ _OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 JOB: Final = "benchmark"
+FRESH_STRIDE: Final = 65_536
+"""One number in as many is altered from round to round: no framework can know a piece of it."""
 
 Answer = dict[str, Any]
 
@@ -68,7 +70,7 @@ def payload(size_bytes: int, count: int, seed: int) -> dict[str, Tensor]:
 
 
 class Payloads:
-    """Tensors made once: what changes from round to round is one number in each."""
+    """Tensors made once: what changes from round to round is one number of each 256 KiB."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, int], dict[str, Tensor]] = {}
@@ -80,7 +82,7 @@ class Payloads:
             self._made[size_bytes, count] = payload(size_bytes, count, seed)
         tensors = self._made[size_bytes, count]
         for tensor in tensors.values():
-            tensor[0] += 1
+            tensor[::FRESH_STRIDE] += 1
         return tensors
 
     def warm(self, size_bytes: int, count: int) -> dict[str, Tensor]:
@@ -104,7 +106,7 @@ class OurEnd:
     """Serves snapshots or a store, publishes and fetches: Atoll as it is."""
 
     def __init__(self, papers: dict[str, dict[str, str]], store: str) -> None:
-        self._credentials = {role: _credentials(role, it) for role, it in papers.items()}
+        self._credentials = {role: self._prove(role, it) for role, it in papers.items()}
         self._shelf: Snapshots | Store = Store(Path(store)) if store else Snapshots()
         self._payloads = Payloads()
         self._clients: dict[tuple[str, str], ExchangeClient] = {}
@@ -121,7 +123,7 @@ class OurEnd:
 
     async def _serve(self, address: list[str], ready: threading.Event) -> None:
         shelf: Shelf = self._shelf
-        server, _ = build_server(shelf, ProgressBook(), Threads(), Guard(JOB))
+        server, _ = build_server(shelf, ProgressBook(), Threads(), self._guard())
         port = server.add_secure_port("127.0.0.1:0", self._credentials["hub"].for_server())
         await server.start()
         address[0] = f"127.0.0.1:{port}"
@@ -167,6 +169,13 @@ class OurEnd:
     def cpu(self) -> Answer:
         """CPU seconds so far."""
         return {"cpu": cpu_seconds()}
+
+    def _guard(self) -> Guard:
+        return Guard(JOB)
+
+    def _prove(self, role: str, paper: dict[str, str]) -> Credentials:
+        pem = {key: text.encode() for key, text in paper.items()}
+        return Credentials(Process(JOB, role), pem["certificate"], pem["key"], pem["authority"])
 
     @property
     def _step(self) -> str:
@@ -256,16 +265,11 @@ class PlainEnd:
         return warm.numpy().data.cast("B")
 
 
-def _credentials(role: str, paper: dict[str, str]) -> Credentials:
-    pem = {key: text.encode() for key, text in paper.items()}
-    return Credentials(Process(JOB, role), pem["certificate"], pem["key"], pem["authority"])
-
-
-def main() -> None:
+def main(ours: type[OurEnd] = OurEnd) -> None:
     """Answer commands until the input ends."""
     torch.set_num_threads(1)
     order = json.loads(sys.stdin.readline())
-    end = PlainEnd() if order is None else OurEnd(*order)
+    end = PlainEnd() if order is None else ours(*order)
     for line in sys.stdin:
         command, *arguments = json.loads(line)
         print(json.dumps(getattr(end, command)(*arguments)), flush=True)

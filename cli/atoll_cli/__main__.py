@@ -16,7 +16,7 @@ from atoll_operator.errors import OperatorError
 
 EPILOG = """\b
 Exit codes: 0 complete; 1 failed; 2 wrong command line; 64 the job has problems;
-65 a final error; 73 folder or port in use; 74 disk full; 130 interrupted and
+65 a final error; 73 folder or port in use; 74 disk or quota full; 130 interrupted and
 143 terminated (both can be resumed by running again)."""
 
 

@@ -20,6 +20,7 @@ from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.run import identity
+from atoll_operator.plan.work_orders import HubPlace, hub_order
 from atoll_worker.errors import IdentityError, UnavailableError
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience
@@ -37,7 +38,8 @@ def artifacts_of(folder: Path) -> Iterator[ExchangeClient]:
     Raises:
         CliError: the folder is no run's, or its store cannot be opened.
     """
-    job = identity(runs.read_job(folder))
+    known = runs.read_job(folder)
+    job = identity(known)
     address = runs.read_status(folder).hub
     place = RunFolder.at(folder)
     running = _running(address, Process(job.uid, names.CLI), place) if address else None
@@ -47,13 +49,9 @@ def artifacts_of(folder: Path) -> Iterator[ExchangeClient]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         papers = Papers.issue(job, (), Path(scratch) / "identity")
-        order = HubOrder(
-            job=job,
-            step=names.HUB,
-            identity=papers.files(names.HUB),
-            store=str(place.store),
-            ready_file=str(Path(scratch) / "ready.json"),
-        )
+        ready_file = str(Path(scratch) / "ready.json")
+        hub_place = HubPlace(str(place.store), ready_file, papers.files(names.HUB))
+        order = hub_order(job, known.spec.artifacts, hub_place)
         own = load(papers.files(names.CLI), Process(job.uid, names.CLI), datetime.now(UTC))
         with _started(order, Path(scratch)) as started, ExchangeClient(started, own) as client:
             yield client

@@ -11,6 +11,7 @@ from identities import Household
 
 from atoll_api import work_order
 from atoll_api.exit_codes import ExitCode
+from atoll_api.hub_order import FolderStore
 from atoll_api.work_order import HubOrder, JobIdentity
 from atoll_operator.identity import write
 
@@ -34,7 +35,7 @@ def hub_order(tmp_path: Path, **changes: object) -> Path:
         job=JobIdentity(name="test", uid="0"),
         step="hub",
         identity=write([hub], tmp_path / "identity")[hub.process],
-        store=str(tmp_path / "store"),
+        store=FolderStore(folder=str(tmp_path / "store")),
         ready_file=str(tmp_path / "ready.json"),
     )
     path = tmp_path / "order.json"

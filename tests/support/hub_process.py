@@ -11,6 +11,7 @@ from pathlib import Path
 from identities import Household
 
 from atoll_api import names, work_order
+from atoll_api.hub_order import FolderStore
 from atoll_api.names import Process
 from atoll_api.work_order import HubOrder, JobIdentity
 from atoll_operator.identity import files_of, write
@@ -64,7 +65,7 @@ class HubProcess:
             job=JobIdentity(name="test", uid=self.household.job_uid),
             step=names.HUB,
             identity=files_of(hub, self.folder / "identity"),
-            store=str(self.store),
+            store=FolderStore(folder=str(self.store)),
             port=self._port,
             quota_bytes=self._quota_bytes,
             ready_file=str(self.folder / "ready.json"),

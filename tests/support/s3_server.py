@@ -1,9 +1,12 @@
 """A real S3 server over HTTP in a process of its own."""
 
+import json
+import re
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from urllib.error import URLError
 
@@ -37,6 +40,15 @@ class S3Server:
             **options,  # type: ignore[arg-type] # options of obstore
         )
 
+    def require_credentials(self, **users: str) -> dict[str, dict[str, str]]:
+        """From now on check every signature; the variables of users who may do some actions.
+
+        `require_credentials(owner="s3:*", reader="s3:Get* s3:List*")`
+        """
+        found = {name: self._add_user(name, actions) for name, actions in users.items()}
+        self._ask("/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+        return found
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -52,3 +64,34 @@ class S3Server:
                 assert time.monotonic() < deadline, "the S3 server did not start"
                 assert self._process.poll() is None, "the S3 server ended"
                 time.sleep(0.05)
+
+    def _add_user(self, name: str, actions: str) -> dict[str, str]:
+        self._ask_iam(Action="CreateUser", UserName=name)
+        allowed = {"Effect": "Allow", "Action": actions.split(), "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+        self._ask_iam(
+            Action="PutUserPolicy", UserName=name, PolicyName="all", PolicyDocument=policy
+        )
+        made = self._ask_iam(Action="CreateAccessKey", UserName=name)
+        return {
+            "AWS_ACCESS_KEY_ID": _between(made, "AccessKeyId"),
+            "AWS_SECRET_ACCESS_KEY": _between(made, "SecretAccessKey"),
+        }
+
+    def _ask_iam(self, **fields: str) -> str:
+        body = urllib.parse.urlencode(fields | {"Version": "2010-05-08"}).encode()
+        scope = "Credential=nobody/20260101/us-east-1/iam/aws4_request"
+        headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
+        return self._ask("/", body, headers)
+
+    def _ask(self, path: str, body: bytes, headers: dict[str, str]) -> str:
+        request = urllib.request.Request(f"{self.address}{path}", body, headers)
+        with urllib.request.urlopen(request) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+def _between(xml: str, tag: str) -> str:
+    match = re.search(rf"<{tag}>(.*?)</{tag}>", xml)
+    assert match is not None, xml
+    return match[1]

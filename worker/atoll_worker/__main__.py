@@ -11,12 +11,16 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from atoll_api import work_order
+from atoll_api import hub_order, names
 from atoll_api.exit_codes import ExitCode
-from atoll_api.work_order import HubOrder, WorkOrder, WorkOrderError
+from atoll_api.hub_order import HubOrder, WorkOrderError
 from atoll_worker import process
 from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
+
+if TYPE_CHECKING:  # not at run time: it loads the whole spec, of which a hub needs nothing
+    from atoll_api.work_order import WorkOrder
 
 
 def main() -> int:
@@ -42,16 +46,20 @@ def main() -> int:
     return ExitCode.OK
 
 
-def _read(path: Path) -> WorkOrder:
+def _read(path: Path) -> "WorkOrder":
     try:
-        return work_order.parse(path.read_bytes())
+        content = path.read_bytes()
+        if hub_order.read(content).get("role") == names.HUB:
+            return hub_order.parse(content)
+        order: WorkOrder = import_module("atoll_api.work_order").parse(content)
     except WorkOrderError as error:
         raise FinalError(str(error)) from error
     except OSError as error:
         raise FinalError(f"the work order {path} cannot be read: {error.strerror}") from error
+    return order
 
 
-def _run(order: WorkOrder) -> None:
+def _run(order: "WorkOrder") -> None:
     # By name: the hub must not load torch, nor an island the evaluation's libraries.
     if isinstance(order, HubOrder):
         import_module("atoll_worker.roles.hub").run(order)

@@ -6,12 +6,13 @@ from pydantic import Field
 
 from atoll_api import names
 from atoll_api.base import FrozenModel
+from atoll_api.spec.artifacts import Artifacts
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Baseline, Evaluation
 from atoll_api.spec.exchange import Exchange
 from atoll_api.spec.islands import Islands
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.policy import Artifacts, RunPolicy
+from atoll_api.spec.policy import RunPolicy
 from atoll_api.spec.strategy import Strategy
 from atoll_api.spec.task import Task
 from atoll_api.spec.training import Training

@@ -18,6 +18,7 @@ from atoll_cli.errors import CliError
 from atoll_operator.errors import OperatorError
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
+from atoll_operator.local.storage import where_artifacts_live
 from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stopped
 
 
@@ -65,6 +66,8 @@ def command(
     console = Console(stderr=False)
     view = live.Lines(console) if plain or not console.is_terminal else live.Bars(console)
     console.print(f"[bold]{job.metadata.name}[/]: {job.spec.islands.count} islands, in {folder}")
+    if said := where_artifacts_live(job, options.base_folder, folder):
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     try:
         with view:
             ended, received = asyncio.run(_until_ended(job, folder, options, view))

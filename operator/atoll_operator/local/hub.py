@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atoll_api import names
+from atoll_api.spec.artifacts import Artifacts
 from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
-from atoll_operator.plan.work_orders import hub_order
+from atoll_operator.plan.work_orders import HubPlace, hub_order
 
 LOOK_SECONDS = 0.02
 
@@ -20,6 +21,7 @@ LOOK_SECONDS = 0.02
 class HubProcess:
     """What the runtime knows of its hub; the process itself is a `ChildProcess`."""
 
+    artifacts: Artifacts
     papers: Papers
     folder: RunFolder
     options: LocalOptions
@@ -43,13 +45,9 @@ class HubProcess:
     def _prepare(self) -> None:
         self.folder.hub_ready.unlink(missing_ok=True)
         port = int(self.address.rpartition(":")[2]) if self.address else self.options.hub_port
-        order = hub_order(
-            self.papers.job,
-            self.papers.files(names.HUB),
-            str(self.folder.store),
-            port,
-            str(self.folder.hub_ready),
-        )
+        store, ready_file = str(self.folder.store), str(self.folder.hub_ready)
+        place = HubPlace(store, ready_file, self.papers.files(names.HUB), port)
+        order = hub_order(self.papers.job, self.artifacts, place)
         self.folder.write_order(names.HUB, order)
 
     async def _attend(self, process: Process) -> None:

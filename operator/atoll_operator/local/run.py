@@ -51,7 +51,9 @@ async def run(
         listeners = Listeners(on_status, on_event)
         papers = Papers.issue(identity(resolved), pipeline(resolved.spec), place.identity)
         runtime = LocalRuntime(resolved, papers, place, lock_fd, options, listeners)
-        if without_report:
+        remote = resolved.spec.artifacts.storage.object_store is not None
+        if without_report or (remote and not place.has_report):
+            # A folder that is new finds the job's objects in the bucket, but not its report.
             runtime.forget(names.REPORT_REF)
         stopper = asyncio.ensure_future(_forward(stop, runtime))
         try:
@@ -76,6 +78,7 @@ def identity(job: TrainingJob) -> JobIdentity:
     document = job.to_document()
     document["spec"].pop("runPolicy")
     document["spec"]["islands"].pop("quorum", None)
+    document["spec"]["artifacts"].pop("quota", None)
     text = json.dumps(document["spec"], sort_keys=True)
     return JobIdentity(name=job.metadata.name, uid=str(uuid.uuid5(uuid.NAMESPACE_URL, text)))
 

@@ -80,7 +80,7 @@ class LocalRuntime:
         self._start_time = time.time()
         self._changed = asyncio.Event()
         self._places = Places(options.places(job.spec.islands.threads))
-        self._hub = HubProcess(papers, folder, options, self._changed)
+        self._hub = HubProcess(job.spec.artifacts, papers, folder, options, self._changed)
         self._hub_child: ChildProcess | None = None
         self._children: dict[StepName, ChildProcess] = {}
         self._heard = _Heard()

@@ -8,7 +8,8 @@ from atoll_api.spec import TrainingJob
 def difference(known: TrainingJob, wanted: TrainingJob) -> str | None:
     """The first field in which a rerun differs where it must not, with both values; or None.
 
-    As on a cluster, `runPolicy` may change and the quorum may go down.
+    As on a cluster, `runPolicy` may change and the quorum may go down. The quota may change, too:
+    a job that ran into it goes on with a larger one.
     """
     if wanted.spec.islands.required > known.spec.islands.required:
         old, new = known.spec.islands.required, wanted.spec.islands.required
@@ -20,6 +21,7 @@ def _immutable(job: TrainingJob) -> dict[str, Any]:
     document = job.to_document()
     document["spec"].pop("runPolicy", None)
     document["spec"]["islands"].pop("quorum", None)
+    document["spec"]["artifacts"].pop("quota", None)
     document["metadata"] = {"name": job.metadata.name}
     return document
 

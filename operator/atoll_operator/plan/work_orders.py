@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from atoll_api import names
+from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_api.spec import TrainingJobSpec
+from atoll_api.spec.artifacts import Artifacts
 from atoll_api.spec.strategy import ExpertEnsemble
+from atoll_api.units import size_bytes
 from atoll_api.work_order import (
     NOBODY,
     BaselineOrder,
@@ -30,6 +33,18 @@ class Place:
     report_folder: str
     identity: IdentityFiles = NOBODY
     """Of the process that gets the order."""
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """Where the hub of a job runs."""
+
+    folder: str
+    """Of the store; with an object store, of what is being received."""
+    ready_file: str
+    identity: IdentityFiles
+    port: int = 0
+    """0 lets the system choose."""
 
 
 def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place) -> WorkOrder:
@@ -67,17 +82,31 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
             raise ValueError("the hub is no step: see hub_order")
 
 
-def hub_order(
-    job: JobIdentity, identity: IdentityFiles, store: str, port: int, ready_file: str
-) -> HubOrder:
-    """The order of the hub; port 0 lets the system choose."""
+def hub_order(job: JobIdentity, artifacts: Artifacts, place: HubPlace) -> HubOrder:
+    """The order of the hub."""
     return HubOrder(
         job=job,
         step=names.HUB,
-        identity=identity,
-        store=store,
-        port=port,
-        ready_file=ready_file,
+        identity=place.identity,
+        store=artifact_store(job, artifacts, place.folder),
+        quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
+        port=place.port,
+        ready_file=place.ready_file,
+    )
+
+
+def artifact_store(job: JobIdentity, artifacts: Artifacts, folder: str) -> ArtifactStore:
+    """Where the artifacts of a job live, whose hub has this folder."""
+    chosen = artifacts.storage.object_store
+    if chosen is None:
+        return FolderStore(folder=folder)
+    bucket, _, prefix = chosen.url.removeprefix("s3://").partition("/")
+    return BucketStore(
+        bucket=bucket,
+        prefix=names.job_prefix(prefix, job.name, job.uid),
+        endpoint=chosen.endpoint and chosen.endpoint.rstrip("/"),
+        region=chosen.region,
+        spool=folder,
     )
 
 

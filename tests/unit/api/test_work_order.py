@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from atoll_api import work_order
+from atoll_api import hub_order, work_order
 from atoll_api.spec.data import Data
 from atoll_api.spec.partition import Partition
 from atoll_api.work_order import NOBODY, JobIdentity, PartitionOrder, WorkOrderError
@@ -48,3 +48,22 @@ def test_refs_written_end_with_the_parts() -> None:
 def test_refusals_say_what_to_do(text: str, expected: str) -> None:
     with pytest.raises(WorkOrderError, match=expected):
         work_order.parse(text)
+
+
+def test_a_hub_reads_its_order_without_the_others() -> None:
+    order = work_order.HubOrder(
+        job=JobIdentity(name="digits", uid="u"),
+        step="hub",
+        identity=NOBODY,
+        store=hub_order.FolderStore(folder="store"),
+        ready_file="ready",
+    )
+    text = work_order.dump(order)
+    assert hub_order.parse(text) == work_order.parse(text) == order
+    for bad, expected in (
+        (work_order.dump(ORDER), "not valid at hub.role"),
+        (json.dumps(order.to_document() | {"port": -1}), "not valid at hub.port"),
+        ('{"schemaVersion": 2}', "schema version 2"),
+    ):
+        with pytest.raises(WorkOrderError, match=expected):
+            hub_order.parse(bad)

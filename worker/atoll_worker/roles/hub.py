@@ -12,17 +12,19 @@ from pathlib import Path
 
 import grpc
 
-from atoll_api.work_order import HubOrder, process_of
+from atoll_api.hub_order import HubOrder
+from atoll_api.names import HUB, Process
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange import identity
 from atoll_worker.exchange.guard import Guard
+from atoll_worker.exchange.opening import open_store
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.server import (
     IDLE_SESSION_SECONDS,
     Threads,
     build_server,
 )
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.store import Store
 
 PROGRESS_FILE = "progress.json"
 _GRACE_SECONDS = 5.0
@@ -38,8 +40,8 @@ def run(order: HubOrder) -> None:
         NoSpaceError: the store cannot be written.
         DisruptedError: the hub was told to stop, and did.
     """
-    credentials = identity.load(order.identity, process_of(order), datetime.now(UTC))
-    store = Store(Path(order.store), limits=Limits(order.quota_bytes))
+    credentials = identity.load(order.identity, Process(order.job.uid, HUB), datetime.now(UTC))
+    store = open_store(order.store, order.quota_bytes)
     try:
         asyncio.run(_serve(order, store, credentials))
     finally:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from atoll_api import names
 from atoll_api.names import Ref, StepName
-from atoll_api.spec.policy import Artifacts
+from atoll_api.spec.artifacts import Artifacts
 
 KEPT_CHECKPOINTS = 2
 """Of a step that trains: the last one, and the one before in case the last is being replaced."""

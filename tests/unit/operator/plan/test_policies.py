@@ -2,8 +2,9 @@
 
 import pytest
 
+from atoll_api.spec.artifacts import Artifacts
 from atoll_api.spec.islands import Islands
-from atoll_api.spec.policy import Artifacts, RunPolicy
+from atoll_api.spec.policy import RunPolicy
 from atoll_operator.plan.policies.deadline import deadline
 from atoll_operator.plan.policies.quorum import quorum
 from atoll_operator.plan.policies.retention import retention

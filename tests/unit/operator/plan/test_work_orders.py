@@ -3,14 +3,22 @@
 import pytest
 from builders import job
 
-from atoll_api.work_order import IdentityFiles, JobIdentity, dump, parse, refs_written
+from atoll_api.hub_order import BucketStore, FolderStore
+from atoll_api.work_order import (
+    IdentityFiles,
+    JobIdentity,
+    dump,
+    parse,
+    refs_written,
+)
 from atoll_operator.plan.model import Step
 from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import Place, hub_order, work_order
+from atoll_operator.plan.work_orders import HubPlace, Place, hub_order, work_order
 
 IDENTITY = JobIdentity(name="digits", uid="u")
 FILES = IdentityFiles(certificate="/c", key="/k", authority="/a")
 PLACE = Place("127.0.0.1:7000", "/out", FILES)
+HUB = HubPlace("/out/hub", "/out/ready", FILES)
 SPEC = job(3, quorum=2, baseline=True, seed=7).spec
 
 
@@ -27,10 +35,41 @@ def test_each_step_has_an_order_that_binds_its_ref(step: Step) -> None:
 
 
 def test_the_hub_has_an_order_too() -> None:
-    order = hub_order(IDENTITY, FILES, "/out/hub", 0, "/out/ready")
+    order = hub_order(IDENTITY, SPEC.artifacts, HUB)
 
     assert parse(dump(order)) == order
-    assert order.step == "hub"
+    assert (order.step, order.identity, order.port) == ("hub", FILES, 0)
+    assert order.store == FolderStore(folder="/out/hub")
+    assert order.quota_bytes is None
+
+
+def test_the_hub_is_told_which_bucket_and_how_much() -> None:
+    chosen = {
+        "url": "s3://my-bucket/teams/a/",
+        "endpoint": "http://127.0.0.1:9000/",
+        "region": "eu-central-1",
+        "credentialsSecretRef": {"name": "keys"},
+    }
+    storage = {"type": "ObjectStore", "objectStore": chosen}
+    artifacts = job(2, artifacts={"storage": storage, "quota": "2Mi"}).spec.artifacts
+    order = hub_order(IDENTITY, artifacts, HUB)
+
+    assert parse(dump(order)) == order
+    assert order.quota_bytes == 2 * 1024 * 1024
+    assert order.store == BucketStore(
+        bucket="my-bucket",
+        prefix="teams/a/digits-u",
+        endpoint="http://127.0.0.1:9000",
+        region="eu-central-1",
+        spool="/out/hub",
+    )
+
+
+def test_a_bucket_without_a_prefix_holds_many_jobs() -> None:
+    storage = {"type": "ObjectStore", "objectStore": {"url": "s3://my-bucket"}}
+    order = hub_order(IDENTITY, job(2, artifacts={"storage": storage}).spec.artifacts, HUB)
+
+    assert order.store == BucketStore(bucket="my-bucket", prefix="digits-u", spool="/out/hub")
 
 
 def test_the_encoding_is_told_to_those_that_publish_trained_models() -> None:

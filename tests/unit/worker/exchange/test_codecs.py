@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from atoll_api.spec.exchange import Encoding
-from atoll_worker.exchange.codecs import int8, layout, raw
+from atoll_worker.exchange.codecs import int8, layout, raw, rows
 from atoll_worker.exchange.codecs.base import Codec, DamagedError, OutsideDomainError
 from atoll_worker.exchange.codecs.registry import CODECS, ENCODINGS
 
@@ -141,7 +141,7 @@ def test_damaged_bytes_are_refused(codec: Codec) -> None:
 
 
 def test_any_bytes_of_int8_with_good_scales_are_finite() -> None:
-    worst = torch.tensor([int8.GREATEST_SCALE]).view(torch.uint8)
+    worst = torch.tensor([rows.GREATEST_SCALE]).view(torch.uint8)
     content = torch.cat([worst, torch.full((2,), 0x80, dtype=torch.uint8)])
     assert bool(int8.decode(content, torch.float32, (2,)).isfinite().all())
 

@@ -8,6 +8,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +22,9 @@ from hypothesis import strategies as st
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import Process
 from atoll_api.work_order import IdentityFiles
-from atoll_operator.identity import CLOCK_SKEW, LIFETIME, Authority, write
+from atoll_operator.identity import CLOCK_SKEW, LIFETIME, Authority, Identity, write
 from atoll_worker.errors import IdentityError
-from atoll_worker.exchange.identity import load, process_of, sole_process
+from atoll_worker.exchange.identity import load, sole_process
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ISLAND = Process("job-1", "island", 2)
@@ -110,28 +117,68 @@ def test_another_process_s_certificate(tmp_path: Path, other: Process) -> None:
         load(files, ISLAND, NOW)
 
 
-def self_signed(*uris: str) -> x509.Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "atoll")])
+Key = ec.EllipticCurvePrivateKey
+
+
+def signed(key: Key, by: Key, days: int, *uris: str, ca: bool = False) -> bytes:
+    """A certificate of anybody's making, in PEM."""
     builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(_named("authority" if ca else "atoll"))
+        .issuer_name(_named("authority"))
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(NOW)
-        .not_valid_after(NOW + LIFETIME)
+        .not_valid_after(NOW + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if uris:
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
         builder = builder.add_extension(names, critical=False)
-    return builder.sign(key, hashes.SHA256())
+    return builder.sign(by, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def made(folder: Path, *uris: str, authority_days: int = 9) -> IdentityFiles:
+    """The files of a certificate that names these, by an authority that lasts so long."""
+    key, authority = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    own = signed(key, authority, 9, *uris)
+    issuer = signed(authority, authority, authority_days, ca=True)
+    return write([Identity(ISLAND, own, pem, issuer)], folder)[ISLAND]
 
 
 @pytest.mark.parametrize("uris", [(), (ISLAND.uri, ISLAND.uri), ("https://atoll.dev",)])
-def test_a_certificate_that_names_none_or_two(uris: tuple[str, ...]) -> None:
-    assert process_of(self_signed(*uris)) is None
-    assert process_of(self_signed(ISLAND.uri)) == ISLAND
+def test_a_certificate_that_names_none_or_two(tmp_path: Path, uris: tuple[str, ...]) -> None:
+    assert load(made(tmp_path / "one", ISLAND.uri), ISLAND, NOW).process == ISLAND
+    with pytest.raises(IdentityError, match="crt is for no process of Atoll, not for"):
+        load(made(tmp_path / "other", *uris), ISLAND, NOW)
+
+
+def test_a_hub_s_certificate_is_for_serving_and_accepted_as_such(tmp_path: Path) -> None:
+    hub = Process("job-1", "hub")
+    assert load(issued(tmp_path / "hub", hub), hub, NOW).process == hub
+    with pytest.raises(IdentityError, match=rf"is for {ISLAND.uri}, not for {hub.uri}"):
+        load(issued(tmp_path / "island"), hub, NOW)
+
+
+def test_a_key_behind_a_password_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
+    files = issued(tmp_path / "i")
+    key = load_pem_private_key(Path(files.key).read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    Path(files.key).write_bytes(locked)
+    with pytest.raises(IdentityError, match=r"island-2\.key is no private key"):
+        load(files, ISLAND, NOW)
+
+
+def test_an_authority_that_expires_before_its_certificate(tmp_path: Path) -> None:
+    files = made(tmp_path / "i", ISLAND.uri, authority_days=3)
+    assert load(files, ISLAND, NOW + timedelta(days=2)).process == ISLAND
+    with pytest.raises(IdentityError, match=r"island-2\.ca expired at 2026-01-04"):
+        load(files, ISLAND, NOW + timedelta(days=4))
 
 
 @given(st.lists(st.one_of(st.text(), st.just(ISLAND.uri)), max_size=3))

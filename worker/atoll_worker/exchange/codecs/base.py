@@ -54,17 +54,6 @@ def on_cpu(tensor: Tensor) -> Tensor:
     return found if found.is_contiguous() else found.contiguous()
 
 
-def narrowed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The values rounded to a narrower type, to nearest, ties to even.
-
-    Raises:
-        OutsideDomainError: a value is not finite, or greater than the narrow type's greatest.
-    """
-    content = on_cpu(tensor)
-    require_within(content, torch.finfo(dtype).max)
-    return content.to(dtype)
-
-
 def require_within(tensor: Tensor, greatest: float) -> None:
     """Refuse values that are not finite or greater than a limit.
 
@@ -76,17 +65,3 @@ def require_within(tensor: Tensor, greatest: float) -> None:
     low, high = tensor.aminmax()
     if not (-greatest <= float(low) and float(high) <= greatest):  # NaN is in neither
         raise OutsideDomainError(f"a value is not finite or greater than {greatest:g}")
-
-
-def widened(content: Tensor, narrow: torch.dtype, dtype: torch.dtype) -> Tensor:
-    """Bytes of a narrower type as elements (N,) of a wider one: exact.
-
-    Raises:
-        DamagedError: one is not finite.
-    """
-    elements = content.view(narrow).to(dtype)
-    try:
-        require_within(elements, torch.finfo(narrow).max)
-    except OutsideDomainError as error:
-        raise DamagedError(str(error)) from error
-    return elements

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from atoll_api.spec.exchange import Encoding
-from atoll_worker.exchange.codecs import bfloat16, float16, int8, raw
+from atoll_worker.exchange.codecs import int8, narrow, raw
 from atoll_worker.exchange.codecs.base import Codec
 
 CODECS: Final[Mapping[Encoding, Codec]] = {
     "Raw": raw.CODEC,
-    "BFloat16": bfloat16.CODEC,
-    "Float16": float16.CODEC,
+    "BFloat16": narrow.BFLOAT16,
+    "Float16": narrow.FLOAT16,
     "Int8": int8.CODEC,
 }
 ENCODINGS: Final[Mapping[str, Encoding]] = {codec.name: name for name, codec in CODECS.items()}

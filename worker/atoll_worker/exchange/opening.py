@@ -1,0 +1,147 @@
+"""Open the store that a hub's order asks for, and say at once what is wrong with a bucket.
+
+The library for buckets is loaded only when there is one. Credentials come from the environment
+(AWS_ACCESS_KEY_ID and its like, or the role of the machine); none is written or said anywhere.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
+from atoll_worker.errors import FinalError, NoSpaceError, UnavailableError, WorkerError
+from atoll_worker.exchange.store import Limits, Store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+FIRST_SECONDS: Final = 15.0
+"""How long a bucket may take to give its first answer."""
+_LATER_SECONDS: Final = 8.0
+"""After that: less than a caller's deadline, so that it is told why, and tries again."""
+_REQUEST_SECONDS: Final = 300.0
+"""One part of a pack over a slow link."""
+_CONNECT_SECONDS: Final = 5.0
+_MACHINE_ROLE: Final = "/latest/api/token"
+"""What machines of Amazon are asked for credentials, if there are no others."""
+_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
+_STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
+
+_CREDENTIALS: Final = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+_REFUSALS: Final = {
+    "NoSuchBucket": "there is no such bucket: make it, or correct artifacts.storage.objectStore",
+    "InvalidAccessKeyId": f"the access key is not known there: {_CREDENTIALS}",
+    "SignatureDoesNotMatch": f"the secret key does not fit the access key: {_CREDENTIALS}",
+    "InvalidToken": f"the session token is not valid: {_CREDENTIALS}",
+    "ExpiredToken": f"the session token has expired: {_CREDENTIALS}",
+    "AccessDenied": "these credentials may not list it: allow them to list, get, put and delete",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
+    "AuthorizationHeaderMalformed": "it is in another region: set objectStore.region",
+    "PermanentRedirect": "it is in another region: set objectStore.region",
+}
+"""Codes of S3's errors, and what to do."""
+_REFUSED: Final = frozenset({"400", "401", "403", "404"})
+
+
+def open_store(
+    wanted: ArtifactStore, quota_bytes: int | None, first_seconds: float = FIRST_SECONDS
+) -> Store:
+    """Open a folder or a bucket.
+
+    Args:
+        wanted: which.
+        quota_bytes: see `Limits`.
+        first_seconds: how long a bucket may take to give its first answer.
+
+    Raises:
+        FinalError: the bucket is not there, refuses the credentials, or has never answered.
+        UnavailableError: the bucket does not answer, but has before.
+        InUseError: another process uses the folder.
+        NoSpaceError: the folder cannot be written.
+    """
+    if isinstance(wanted, FolderStore):
+        return Store(Path(wanted.folder), limits=Limits(quota_bytes))
+    try:
+        from atoll_worker.exchange.objects import open_bucket  # noqa: PLC0415 - only if asked for
+    except ImportError as error:
+        raise FinalError(
+            f"{_name(wanted)} needs the extra `objects`: pip install 'atoll[objects]'"
+        ) from error
+    _knock(wanted, first_seconds)
+    bucket = _bucket(wanted, _LATER_SECONDS)
+    try:
+        return open_bucket(bucket, Path(wanted.spool), quota_bytes=quota_bytes)
+    except NoSpaceError as error:
+        # A refusal of the spool's disk would name a file.
+        if isinstance(error.__cause__, PermissionError) and not error.__cause__.filename:
+            raise FinalError(
+                f"{_name(wanted)} cannot be written: these credentials may only read; allow them "
+                "to put and delete"
+            ) from error
+        raise
+
+
+def _knock(wanted: BucketStore, patience_seconds: float) -> None:
+    """Ask for something harmless, and turn a refusal into a line for the user."""
+    from obstore.exceptions import BaseError  # noqa: PLC0415 - only if asked for
+
+    try:
+        _bucket(wanted, patience_seconds).list_with_delimiter()
+    except BaseError as error:
+        raise _explain(wanted, str(error)) from error
+
+
+def _explain(wanted: BucketStore, said: str) -> WorkerError:
+    name, code, status = _name(wanted), _first(_CODE, said), _first(_STATUS, said)
+    if _MACHINE_ROLE in said:
+        return FinalError(
+            f"{name} cannot be opened without credentials: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    if code in _REFUSALS:
+        return FinalError(f"{name}: {_REFUSALS[code]}")
+    if status in _REFUSED:
+        return FinalError(
+            f"{name} refused to be listed ({code or status}): check artifacts.storage.objectStore "
+            "and the credentials"
+        )
+    line = " ".join(said.partition("Debug source")[0].split())[:300]
+    if _opened_before(wanted):
+        return UnavailableError(f"{name} does not answer ({line})")
+    return FinalError(
+        f"{name} cannot be reached: check artifacts.storage.objectStore.endpoint and the network "
+        f"({line})"
+    )
+
+
+def _opened_before(wanted: BucketStore) -> bool:
+    """Whether the hub of this folder has had the bucket's answer; then patience may help."""
+    return (Path(wanted.spool) / "LOCK").exists()
+
+
+def _bucket(wanted: BucketStore, patience_seconds: float) -> "S3Store":
+    from obstore.store import S3Store  # noqa: PLC0415 - only if asked for
+
+    chosen: dict[str, Any] = {"endpoint": wanted.endpoint, "region": wanted.region}
+    return S3Store(
+        wanted.bucket,
+        prefix=wanted.prefix,
+        client_options={
+            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+            "timeout": timedelta(seconds=_REQUEST_SECONDS),
+            "allow_http": wanted.endpoint is not None and wanted.endpoint.startswith("http://"),
+        },
+        retry_config={"retry_timeout": timedelta(seconds=patience_seconds)},
+        **{key: value for key, value in chosen.items() if value is not None},
+    )
+
+
+def _name(wanted: BucketStore) -> str:
+    where = f" at {wanted.endpoint}" if wanted.endpoint else ""
+    return f"s3://{wanted.bucket}/{wanted.prefix}{where}"
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    return match[1] if match else ""
