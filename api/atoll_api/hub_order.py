@@ -70,6 +70,8 @@ class BucketStore(FrozenModel):
     region: str | None = None
     spool: str
     """A folder for what is being received."""
+    holder: str
+    """Names this hub to another one that wants the same prefix; the same after a restart."""
 
 
 ArtifactStore = Annotated[FolderStore | BucketStore, Field(discriminator="type")]

@@ -17,10 +17,11 @@ from atoll_cli import runs
 from atoll_cli.errors import CliError, ExitCode
 from atoll_operator.identity import files_of
 from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.hub import hub_place
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.run import identity
-from atoll_operator.plan.work_orders import HubPlace, hub_order
+from atoll_operator.plan.work_orders import hub_order
 from atoll_worker.errors import IdentityError, UnavailableError
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience
@@ -49,9 +50,8 @@ def artifacts_of(folder: Path) -> Iterator[ExchangeClient]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         papers = Papers.issue(job, (), Path(scratch) / "identity")
-        ready_file = str(Path(scratch) / "ready.json")
-        hub_place = HubPlace(str(place.store), ready_file, papers.files(names.HUB))
-        order = hub_order(job, known.spec.artifacts, hub_place)
+        here = hub_place(place, papers, Path(scratch) / "ready.json")
+        order = hub_order(job, known.spec.artifacts, here)
         own = load(papers.files(names.CLI), Process(job.uid, names.CLI), datetime.now(UTC))
         with _started(order, Path(scratch)) as started, ExchangeClient(started, own) as client:
             yield client

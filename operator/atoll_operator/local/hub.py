@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import socket
 from asyncio.subprocess import Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from atoll_api import names
 from atoll_api.spec.artifacts import Artifacts
@@ -15,6 +17,13 @@ from atoll_operator.local.papers import Papers
 from atoll_operator.plan.work_orders import HubPlace, hub_order
 
 LOOK_SECONDS = 0.02
+
+
+def hub_place(folder: RunFolder, papers: Papers, ready_file: Path, port: int = 0) -> HubPlace:
+    """Where the hub of a folder runs; the folder on this machine is its name in a bucket."""
+    store = str(folder.store)
+    holder = f"{socket.gethostname()}:{store}"
+    return HubPlace(store, str(ready_file), papers.files(names.HUB), port, holder)
 
 
 @dataclass
@@ -45,8 +54,7 @@ class HubProcess:
     def _prepare(self) -> None:
         self.folder.hub_ready.unlink(missing_ok=True)
         port = int(self.address.rpartition(":")[2]) if self.address else self.options.hub_port
-        store, ready_file = str(self.folder.store), str(self.folder.hub_ready)
-        place = HubPlace(store, ready_file, self.papers.files(names.HUB), port)
+        place = hub_place(self.folder, self.papers, self.folder.hub_ready, port)
         order = hub_order(self.papers.job, self.artifacts, place)
         self.folder.write_order(names.HUB, order)
 

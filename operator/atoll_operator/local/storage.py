@@ -15,7 +15,7 @@ def where_artifacts_live(job: TrainingJob, base_folder: Path, folder: Path) -> s
     if storage.type == "PersistentVolumeClaim":
         return f"Volume claims are for clusters: here, artifacts are kept in {place.store}."
     who = identity(resolve(job, base_folder))
-    store = artifact_store(who, job.spec.artifacts, str(place.store))
+    store = artifact_store(who, job.spec.artifacts, str(place.store), holder="")
     if not isinstance(store, BucketStore):
         return ""
     where = f"Artifacts are kept in s3://{store.bucket}/{store.prefix}"

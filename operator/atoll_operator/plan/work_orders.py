@@ -45,6 +45,8 @@ class HubPlace:
     identity: IdentityFiles
     port: int = 0
     """0 lets the system choose."""
+    holder: str = ""
+    """Names this hub to another one that wants the same bucket; the same after a restart."""
 
 
 def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place) -> WorkOrder:
@@ -88,15 +90,17 @@ def hub_order(job: JobIdentity, artifacts: Artifacts, place: HubPlace) -> HubOrd
         job=job,
         step=names.HUB,
         identity=place.identity,
-        store=artifact_store(job, artifacts, place.folder),
+        store=artifact_store(job, artifacts, place.folder, place.holder),
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
         port=place.port,
         ready_file=place.ready_file,
     )
 
 
-def artifact_store(job: JobIdentity, artifacts: Artifacts, folder: str) -> ArtifactStore:
-    """Where the artifacts of a job live, whose hub has this folder."""
+def artifact_store(
+    job: JobIdentity, artifacts: Artifacts, folder: str, holder: str
+) -> ArtifactStore:
+    """Where the artifacts of a job live, whose hub has this folder and this name."""
     chosen = artifacts.storage.object_store
     if chosen is None:
         return FolderStore(folder=folder)
@@ -107,6 +111,7 @@ def artifact_store(job: JobIdentity, artifacts: Artifacts, folder: str) -> Artif
         endpoint=chosen.endpoint and chosen.endpoint.rstrip("/"),
         region=chosen.region,
         spool=folder,
+        holder=holder,
     )
 
 

@@ -5,16 +5,20 @@ The library for buckets is loaded only when there is one. Credentials come from 
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
-from atoll_worker.errors import FinalError, NoSpaceError, UnavailableError, WorkerError
+from atoll_worker.errors import FinalError, InUseError, UnavailableError, WorkerError
 from atoll_worker.exchange.store import Limits, Store
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+
+    from atoll_worker.exchange.claim import BucketClaim
 
 FIRST_SECONDS: Final = 15.0
 """How long a bucket may take to give its first answer."""
@@ -38,16 +42,18 @@ _REFUSALS: Final = {
     "AccessDenied": "these credentials may not list it: allow them to list, get, put and delete",
     "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
     "AuthorizationHeaderMalformed": "it is in another region: set objectStore.region",
-    "PermanentRedirect": "it is in another region: set objectStore.region",
 }
 """Codes of S3's errors, and what to do."""
+_ANOTHER_REGION: Final = "redirect without LOCATION"
+"""How the library words the answer of a bucket of another region."""
 _REFUSED: Final = frozenset({"400", "401", "403", "404"})
 
 
-def open_store(
+@contextmanager
+def opened(
     wanted: ArtifactStore, quota_bytes: int | None, first_seconds: float = FIRST_SECONDS
-) -> Store:
-    """Open a folder or a bucket.
+) -> Iterator[Store]:
+    """Use the store in a folder or a bucket, and close it.
 
     Args:
         wanted: which.
@@ -57,37 +63,50 @@ def open_store(
     Raises:
         FinalError: the bucket is not there, refuses the credentials, or has never answered.
         UnavailableError: the bucket does not answer, but has before.
-        InUseError: another process uses the folder.
+        InUseError: another process uses the folder, or another hub the prefix of the bucket.
         NoSpaceError: the folder cannot be written.
     """
     if isinstance(wanted, FolderStore):
-        return Store(Path(wanted.folder), limits=Limits(quota_bytes))
+        with closing(Store(Path(wanted.folder), limits=Limits(quota_bytes))) as store:
+            yield store
+        return
     try:
         from atoll_worker.exchange.objects import open_bucket  # noqa: PLC0415 - only if asked for
     except ImportError as error:
         raise FinalError(
             f"{_name(wanted)} needs the extra `objects`: pip install 'atoll[objects]'"
         ) from error
-    _knock(wanted, first_seconds)
     bucket = _bucket(wanted, _LATER_SECONDS)
+    claim = _claimed(wanted, first_seconds)
     try:
-        return open_bucket(bucket, Path(wanted.spool), quota_bytes=quota_bytes)
-    except NoSpaceError as error:
-        # A refusal of the spool's disk would name a file.
-        if isinstance(error.__cause__, PermissionError) and not error.__cause__.filename:
-            raise FinalError(
-                f"{_name(wanted)} cannot be written: these credentials may only read; allow them "
-                "to put and delete"
-            ) from error
+        store = open_bucket(bucket, Path(wanted.spool), quota_bytes=quota_bytes)
+    except InUseError:
+        raise  # by a process of our own name, whose claim it is
+    except WorkerError:
+        claim.release()
         raise
-
-
-def _knock(wanted: BucketStore, patience_seconds: float) -> None:
-    """Ask for something harmless, and turn a refusal into a line for the user."""
-    from obstore.exceptions import BaseError  # noqa: PLC0415 - only if asked for
-
     try:
-        _bucket(wanted, patience_seconds).list_with_delimiter()
+        yield store
+    finally:
+        claim.release()  # while the folder is still ours: nobody else has our name now
+        store.close()
+
+
+def _claimed(wanted: BucketStore, patience_seconds: float) -> "BucketClaim":
+    """Take the prefix; the first requests, which show what is wrong with the bucket."""
+    from obstore.exceptions import BaseError, PermissionDeniedError  # noqa: PLC0415 - see above
+
+    from atoll_worker.exchange.claim import BucketClaim  # noqa: PLC0415 - see above
+
+    bucket = _bucket(wanted, patience_seconds)
+    try:
+        bucket.list_with_delimiter()
+        return BucketClaim(bucket, wanted.holder, _name(wanted))
+    except PermissionDeniedError as error:
+        raise FinalError(
+            f"{_name(wanted)} cannot be written: these credentials may only list; allow them to "
+            "get, put and delete"
+        ) from error
     except BaseError as error:
         raise _explain(wanted, str(error)) from error
 
@@ -99,6 +118,8 @@ def _explain(wanted: BucketStore, said: str) -> WorkerError:
             f"{name} cannot be opened without credentials: set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY"
         )
+    if _ANOTHER_REGION in said:
+        code = "AuthorizationHeaderMalformed"  # as others than Amazon call it
     if code in _REFUSALS:
         return FinalError(f"{name}: {_REFUSALS[code]}")
     if status in _REFUSED:
@@ -106,8 +127,9 @@ def _explain(wanted: BucketStore, said: str) -> WorkerError:
             f"{name} refused to be listed ({code or status}): check artifacts.storage.objectStore "
             "and the credentials"
         )
-    line = " ".join(said.partition("Debug source")[0].split())[:300]
-    if _opened_before(wanted):
+    sentence = said.partition("Debug source")[0].partition(": <")[0]  # not the answer's body
+    line = " ".join(sentence.rpartition(" - ")[2].split())[:300]
+    if status.startswith("5") or _opened_before(wanted):
         return UnavailableError(f"{name} does not answer ({line})")
     return FinalError(
         f"{name} cannot be reached: check artifacts.storage.objectStore.endpoint and the network "

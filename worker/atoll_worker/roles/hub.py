@@ -17,7 +17,7 @@ from atoll_api.names import HUB, Process
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange import identity
 from atoll_worker.exchange.guard import Guard
-from atoll_worker.exchange.opening import open_store
+from atoll_worker.exchange.opening import opened
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.server import (
     IDLE_SESSION_SECONDS,
@@ -41,11 +41,8 @@ def run(order: HubOrder) -> None:
         DisruptedError: the hub was told to stop, and did.
     """
     credentials = identity.load(order.identity, Process(order.job.uid, HUB), datetime.now(UTC))
-    store = open_store(order.store, order.quota_bytes)
-    try:
+    with opened(order.store, order.quota_bytes) as store:
         asyncio.run(_serve(order, store, credentials))
-    finally:
-        store.close()
     raise DisruptedError("told to stop; what is bound is kept")
 
 

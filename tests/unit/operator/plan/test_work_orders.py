@@ -18,7 +18,7 @@ from atoll_operator.plan.work_orders import HubPlace, Place, hub_order, work_ord
 IDENTITY = JobIdentity(name="digits", uid="u")
 FILES = IdentityFiles(certificate="/c", key="/k", authority="/a")
 PLACE = Place("127.0.0.1:7000", "/out", FILES)
-HUB = HubPlace("/out/hub", "/out/ready", FILES)
+HUB = HubPlace("/out/hub", "/out/ready", FILES, holder="pc:/out")
 SPEC = job(3, quorum=2, baseline=True, seed=7).spec
 
 
@@ -62,6 +62,7 @@ def test_the_hub_is_told_which_bucket_and_how_much() -> None:
         endpoint="http://127.0.0.1:9000",
         region="eu-central-1",
         spool="/out/hub",
+        holder="pc:/out",
     )
 
 
@@ -69,7 +70,9 @@ def test_a_bucket_without_a_prefix_holds_many_jobs() -> None:
     storage = {"type": "ObjectStore", "objectStore": {"url": "s3://my-bucket"}}
     order = hub_order(IDENTITY, job(2, artifacts={"storage": storage}).spec.artifacts, HUB)
 
-    assert order.store == BucketStore(bucket="my-bucket", prefix="digits-u", spool="/out/hub")
+    assert order.store == BucketStore(
+        bucket="my-bucket", prefix="digits-u", spool="/out/hub", holder="pc:/out"
+    )
 
 
 def test_the_encoding_is_told_to_those_that_publish_trained_models() -> None:
