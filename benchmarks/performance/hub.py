@@ -91,7 +91,7 @@ class Hub:
         path.write_text(work_order.dump(order))
         began = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "atoll_worker", str(path)],
+            [sys.executable, "-P", "-m", "atoll_worker", str(path)],
             stdin=subprocess.PIPE,
             env=hub_environment(os.environ),
         )

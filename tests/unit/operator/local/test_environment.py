@@ -20,6 +20,9 @@ def test_what_was_importable_stays_so() -> None:
     assert env["PYTHONPATH"] == "/mine:/job:/here"
 
 
-def test_only_the_hub_gets_the_bulk_allocator() -> None:
-    assert hub_environment({})["MALLOC_ARENA_MAX"] == "1"
-    assert "MALLOC_ARENA_MAX" not in worker_environment({}, 1, ())
+def test_the_allocator_is_set_unless_the_user_did() -> None:
+    for made in (hub_environment, lambda inherited: worker_environment(inherited, 1, ())):
+        assert made({})["MALLOC_ARENA_MAX"] == "1"
+        own = made({"MALLOC_ARENA_MAX": "4"})
+        assert own["MALLOC_ARENA_MAX"] == "4"
+        assert own["MALLOC_TRIM_THRESHOLD_"] == "67108864"
