@@ -35,6 +35,8 @@ EVALUATE = StepName("evaluate")
 
 ASSIGNMENT_REF = Ref("assignment")
 """Which island owns which sample: the router's labels."""
+INIT_REF = Ref("init")
+"""The initialization that all islands share: the base of what they publish as a Delta."""
 ROUTER_REF = Ref("router")
 BASELINE_REF = Ref("baseline")
 REPORT_REF = Ref("report")

@@ -70,7 +70,7 @@ class WorkerOrder(Order):
 
 
 class PartitionOrder(WorkerOrder):
-    """Divide the data; writes `assignment` and `assignment/<i>`."""
+    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for."""
 
     role: Literal["partition"] = "partition"
     data: Data
@@ -78,6 +78,8 @@ class PartitionOrder(WorkerOrder):
     count: int
     batch_size: int
     """A part smaller than one batch is refused."""
+    initialization: Task | None = None
+    """Publish the initialization of this task as `init`; None: nobody takes a delta against it."""
 
 
 class TrainingOrder(WorkerOrder):
@@ -92,7 +94,10 @@ class TrainingOrder(WorkerOrder):
 
 
 class IslandOrder(TrainingOrder):
-    """Train one expert on its own part; reads `assignment/<i>`, writes `experts/<i>`."""
+    """Train one expert on its own part; reads `assignment/<i>` and, for a Delta, `init`.
+
+    Writes `experts/<i>`.
+    """
 
     role: Literal["island"] = "island"
     island: int = Field(ge=0)
@@ -102,7 +107,7 @@ class BaselineOrder(TrainingOrder):
     """Train one model on all data with the FLOPs of all experts and the router.
 
     Batch: count x batchSizePerIsland. Steps: ceil(steps x (1 + routerFlops / expertsFlops)).
-    Reads `assignment`, writes `baseline`.
+    Reads `assignment` and, for a Delta, `init`; writes `baseline`.
     """
 
     role: Literal["baseline"] = "baseline"
@@ -175,7 +180,8 @@ def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
     match order:
         case PartitionOrder():
             parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
-            return (names.ASSIGNMENT_REF, *parts)
+            base = () if order.initialization is None else (names.INIT_REF,)
+            return (names.ASSIGNMENT_REF, *parts, *base)
         case IslandOrder():
             return (names.expert_ref(order.island),)
         case BaselineOrder():

@@ -1,6 +1,7 @@
 """What each encoding costs, saves and loses; and below which bandwidth it pays.
 
-One float32 matrix of normal values, 4096 a row. Codecs alternate within a run; figures are medians
+One float32 matrix of normal values, 4096 a row; its base, for a Delta, differs by a hundredth of
+that, and the base itself is not counted: both sides hold it. Codecs alternate within a run; figures are medians
 of runs, CPU seconds of the whole process for a gigabyte (1e9 bytes) of float32. Encoding writes new
 memory, decoding too, as both do in a process that publishes or fetches.
 
@@ -24,10 +25,11 @@ import torch
 from torch import Tensor
 
 from atoll_api.spec.exchange import Encoding
-from atoll_worker.exchange.codecs.base import Codec
-from atoll_worker.exchange.codecs.registry import CODECS
+from atoll_worker.exchange.codecs.base import Codec, ErrorBound
+from atoll_worker.exchange.codecs.registry import BOUNDS, encoders
 
 COLUMNS = 4096
+CHANGE = 0.01
 Result = TypeVar("Result")
 
 
@@ -49,7 +51,7 @@ def cpu_seconds(work: Callable[[], Result]) -> tuple[float, Result]:
     return time.process_time() - began, result
 
 
-def once(codec: Codec, x_RC: Tensor, measured: Measured) -> None:
+def once(codec: Codec, x_RC: Tensor, base_RC: Tensor, measured: Measured) -> None:
     """Encode and decode, and see what came of it."""
     gigabytes = x_RC.nbytes / 1e9
     seconds, content = cpu_seconds(lambda: codec.encode(x_RC))
@@ -58,19 +60,36 @@ def once(codec: Codec, x_RC: Tensor, measured: Measured) -> None:
     seconds, back_RC = cpu_seconds(lambda: codec.decode(flat, x_RC.dtype, tuple(x_RC.shape)))
     measured.decode.append(seconds / gigabytes)
     measured.share = flat.nbytes / x_RC.nbytes
-    measure_RC = x_RC.abs() if codec.bound.of == "Value" else x_RC.abs().amax(dim=1, keepdim=True)
-    beyond_RC = (back_RC - x_RC).abs() - codec.bound.absolute
+    bound = codec.bound
+    beyond_RC = (back_RC - x_RC).abs() - bound.absolute - bound.of_base * _greatest(base_RC)
+    measure_RC = _measure(bound, x_RC, base_RC)
     measured.error = max(measured.error, float((beyond_RC / measure_RC).amax()))
+
+
+def _measure(bound: ErrorBound, x_RC: Tensor, base_RC: Tensor) -> Tensor:
+    match bound.of:
+        case "Value":
+            return x_RC.abs()
+        case "RowMaximum":
+            return _greatest(x_RC)
+        case "RowChange":
+            return _greatest(x_RC - base_RC)
+
+
+def _greatest(x_RC: Tensor) -> Tensor:
+    return x_RC.abs().amax(dim=1, keepdim=True)
 
 
 def measure(runs: int, rows: int) -> dict[Encoding, Measured]:
     """All codecs, interleaved."""
     torch.set_num_threads(1)
-    measured = {name: Measured() for name in CODECS}
+    measured = {name: Measured() for name in BOUNDS}
     for run in range(runs):
-        x_RC = torch.randn(rows, COLUMNS, generator=torch.Generator().manual_seed(run))
-        for name, codec in CODECS.items():
-            once(codec, x_RC, measured[name])
+        generator = torch.Generator().manual_seed(run)
+        x_RC = torch.randn(rows, COLUMNS, generator=generator)
+        base_RC = torch.randn(rows, COLUMNS, generator=generator).mul_(CHANGE).add_(x_RC)
+        for name in BOUNDS:
+            once(encoders(name, base_RC)[0], x_RC, base_RC, measured[name])
     return measured
 
 
@@ -78,7 +97,7 @@ def results(measured: dict[Encoding, Measured]) -> list[dict[str, object]]:
     """Every figure, by codec."""
     found = []
     for name, one in measured.items():
-        bound = CODECS[name].bound
+        bound = BOUNDS[name]
         met = one.error <= bound.relative
         encode, decode = statistics.median(one.encode), statistics.median(one.decode)
         found += [

@@ -16,6 +16,22 @@ from atoll_api.spec.exchange import Encoding
 
 
 @dataclass(frozen=True)
+class Base:
+    """What a Delta was taken against: both sides hold it, or can fetch it."""
+
+    ref: Ref
+    digest: str
+    artifact: "Artifact"
+    """Shared by all that was taken against it: do not change its tensors."""
+
+    @property
+    def depth(self) -> int:
+        """How many artifacts a reader has to fetch for it: 1, and those it was taken against."""
+        above = self.artifact.base
+        return 1 if above is None else 1 + above.depth
+
+
+@dataclass(frozen=True)
 class Artifact:
     """Named tensors and what is said about them.
 
@@ -29,6 +45,8 @@ class Artifact:
     encoding: Encoding = "Raw"
     """How its float tensors travel; all but Raw round them. A fetched artifact has that of the
     published one, so that publishing it again gives the same digest."""
+    base: Base | None = None
+    """What a Delta is taken against; without it all tensors travel raw."""
 
 
 @dataclass(frozen=True)

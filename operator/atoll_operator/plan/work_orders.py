@@ -63,10 +63,7 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
     count = spec.islands.count
     match step.role:
         case "partition":
-            batch_size = spec.training.batch_size_per_island
-            return PartitionOrder(
-                **said, partition=spec.partition, count=count, batch_size=batch_size
-            )
+            return PartitionOrder(**said, **_division(spec), count=count)
         case "island":
             assert step.island is not None
             return IslandOrder(**said, **_training(spec), island=step.island)
@@ -113,6 +110,15 @@ def artifact_store(
         spool=folder,
         holder=holder,
     )
+
+
+def _division(spec: TrainingJobSpec) -> dict[str, Any]:
+    delta = spec.exchange.encoding == "Delta"
+    return {
+        "partition": spec.partition,
+        "batch_size": spec.training.batch_size_per_island,
+        "initialization": spec.task if delta else None,
+    }
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:

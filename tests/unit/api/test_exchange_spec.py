@@ -26,7 +26,7 @@ def test_every_encoding_is_accepted(encoding: str) -> None:
             {"exchange.encoding": "int8"},
             (
                 "spec.exchange.encoding: 'int8' is not accepted; accepted: Raw, BFloat16, Float16, "
-                "Int8 (did you mean Int8?)"
+                "Int8, Delta (did you mean Int8?)"
             ),
         ),
         (

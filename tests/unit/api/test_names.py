@@ -20,7 +20,8 @@ def test_other_refs_are_no_checkpoints(ref: str) -> None:
 
 
 def test_every_ref_is_distinct() -> None:
-    refs = [names.ASSIGNMENT_REF, names.ROUTER_REF, names.BASELINE_REF, names.REPORT_REF]
+    refs = [names.ASSIGNMENT_REF, names.INIT_REF, names.ROUTER_REF]
+    refs += [names.BASELINE_REF, names.REPORT_REF]
     refs += [make(i) for make in (names.expert_ref, names.island_assignment_ref) for i in range(3)]
     assert len(set(refs)) == len(refs)
 

@@ -66,17 +66,17 @@ class _Rights:
                 return self.reports
 
 
-def _trainer(reads: str, binds: str) -> _Rights:
-    return _Rights(reads=(reads,), binds=(binds, _CHECKPOINTS), drops=(_CHECKPOINTS,))
+def _trainer(binds: str, *reads: str) -> _Rights:
+    return _Rights(reads=reads, binds=(binds, _CHECKPOINTS), drops=(_CHECKPOINTS,))
 
 
 _TABLE: Final[Mapping[str, _Rights]] = {
-    "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*")),
-    "island": _trainer(f"{_ASSIGNMENT}/{{index}}", "experts/{index}"),
-    "router": _trainer(_ASSIGNMENT, names.ROUTER_REF),
-    "baseline": _trainer(_ASSIGNMENT, names.BASELINE_REF),
+    "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF)),
+    "island": _trainer("experts/{index}", f"{_ASSIGNMENT}/{{index}}", names.INIT_REF),
+    "router": _trainer(names.ROUTER_REF, _ASSIGNMENT),
+    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF),
     "evaluate": _Rights(
-        reads=(_ASSIGNMENT, "experts/*", names.ROUTER_REF, names.BASELINE_REF),
+        reads=(_ASSIGNMENT, names.INIT_REF, "experts/*", names.ROUTER_REF, names.BASELINE_REF),
         binds=(names.REPORT_REF,),
         follows=_EVERYTHING,
     ),

@@ -10,6 +10,7 @@ from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.names import Ref
 from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange.bases import BaseName, Bases, require_digest
 from atoll_worker.exchange.connection import UNARY_SECONDS, Connection, Effort, Patience
 from atoll_worker.exchange.content import digest_of
 from atoll_worker.exchange.decoding import Decoder
@@ -33,6 +34,7 @@ class ExchangeClient:
     ) -> None:
         self._connection = Connection(address, credentials, patience or Patience())
         self._progress = HubProgress(self._connection, credentials.process.step)
+        self._bases = Bases(lambda name, depth: self._fetch(name.ref, None, name, depth))
         self.traffic = Traffic("hub")
 
     def __enter__(self) -> Self:
@@ -72,6 +74,17 @@ class ExchangeClient:
             compare: Look first whether a tensor of `into` has the very bytes; if so, they are
                 not fetched. Costs 0.13 CPU-s/GB.
         """
+        return self._fetch(ref, into, compare=compare)
+
+    def _fetch(
+        self,
+        ref: Ref,
+        into: Mapping[str, Tensor] | None = None,
+        name: BaseName | None = None,
+        depth: int = 0,
+        *,
+        compare: bool = False,
+    ) -> Artifact:
         check_ref(ref)
         answer = self._connection.retry(
             lambda _: self._connection.exchange.Resolve(
@@ -84,7 +97,10 @@ class ExchangeClient:
             manifest = manifests.parse(answer.manifest)
         except manifests.ManifestError as error:
             raise CorruptArtifactError(f"{ref} cannot be read: {error}") from error
-        decoder = Decoder(manifest, into, compare=compare)
+        if name is not None:
+            require_digest(name, manifest.digest)
+        base = self._bases.of(ref, manifest, depth)
+        decoder = Decoder(manifest, into, base, compare=compare)
         download = Download(ref, manifest, decoder, self.traffic)
         return self._connection.retry(
             lambda effort: download.run(self._connection, effort)

@@ -15,11 +15,11 @@ from torch import Tensor
 from atoll_api.spec.exchange import Encoding
 from atoll_worker.errors import ContractError, CorruptArtifactError
 from atoll_worker.exchange.codecs import layout, raw
-from atoll_worker.exchange.codecs.base import DamagedError
-from atoll_worker.exchange.codecs.registry import CODECS, ENCODINGS
+from atoll_worker.exchange.codecs.base import Codec, DamagedError
+from atoll_worker.exchange.codecs.registry import ENCODINGS, decoder
 from atoll_worker.exchange.content import Run, digest_of
 from atoll_worker.exchange.manifest import Manifest, TensorEntry
-from atoll_worker.ports import Artifact
+from atoll_worker.ports import Artifact, Base
 
 SMALL_BYTES: Final = 64 * 1024
 """A tensor of so many bytes shares memory with its neighbours."""
@@ -59,13 +59,15 @@ class Decoder:
     """Memory for the content of a manifest, and the tensors that it becomes.
 
     Raises:
-        ContractError: a tensor is encoded in a way that this version cannot read.
+        ContractError: a tensor is encoded in a way that this version cannot read, or against a
+            base that lacks it.
     """
 
     def __init__(
         self,
         manifest: Manifest,
         into: Mapping[str, Tensor] | None = None,
+        base: Base | None = None,
         *,
         compare: bool = False,
     ) -> None:
@@ -75,10 +77,13 @@ class Decoder:
             manifest: What will arrive.
             into: Tensors to overwrite, by name, where one fits: to touch new memory costs more
                 than to receive.
+            base: What a delta was taken against, as `bases.Bases` finds it.
             compare: Whether tensors of `into` that have the bytes already are left as they are.
         """
         self._manifest = manifest
         self._encoding = _encoding_of(manifest)
+        self._base = base
+        self._codecs = {entry.name: _codec_of(entry, base) for entry in manifest.tensors}
         self._into = into or {}
         self._compare = compare
         self._starts: list[int] = []
@@ -125,9 +130,11 @@ class Decoder:
         self._groups.clear()
         for entry in self._manifest.tensors:
             if entry.name in self._own:  # each is freed as soon as it is decoded
-                found[entry.name] = _decode(entry, self._own.pop(entry.name))
+                codec = self._codecs[entry.name]
+                found[entry.name] = _decode(entry, self._own.pop(entry.name), codec)
         tensors = {entry.name: found[entry.name] for entry in self._manifest.tensors}
-        return Artifact(tensors, self._manifest.metadata, self._manifest.parents, self._encoding)
+        manifest = self._manifest
+        return Artifact(tensors, manifest.metadata, manifest.parents, self._encoding, self._base)
 
     def _place(self) -> None:
         """Give every tensor its memory, in the order of the content."""
@@ -239,8 +246,17 @@ def _encoding_of(manifest: Manifest) -> Encoding:
     return next((ENCODINGS[it] for it in sorted(used) if it != layout.RAW), "Raw")
 
 
-def _decode(entry: TensorEntry, content: Tensor) -> Tensor:
-    codec = CODECS[ENCODINGS[entry.encoding]]
+def _codec_of(entry: TensorEntry, base: Base | None) -> Codec:
+    tensor = None if base is None else base.artifact.tensors.get(entry.name)
+    codec = decoder(entry.encoding, tensor)
+    if codec is None:
+        raise ContractError(
+            f"tensor {entry.name!r} is a delta, and its base has no such tensor: publish both again"
+        )
+    return codec
+
+
+def _decode(entry: TensorEntry, content: Tensor, codec: Codec) -> Tensor:
     try:
         return codec.decode(content, raw.DTYPES[entry.dtype], entry.shape)
     except DamagedError as error:

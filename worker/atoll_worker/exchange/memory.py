@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
 from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange.bases import BaseName, Bases, require_digest
 from atoll_worker.exchange.decoding import Decoder
 from atoll_worker.exchange.encoding import check_ref, encode
+from atoll_worker.exchange.manifest import Manifest
 from atoll_worker.ports import Artifact, Binding, ProgressReport
 
 
@@ -19,6 +21,7 @@ class MemoryArtifacts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._bases = Bases(lambda name, depth: self._fetch(name.ref, name, depth))
         self._contents: dict[str, tuple[bytes, bytes]] = {}
         """Manifest and content by the manifest's digest."""
         self._bindings: dict[Ref, Binding] = {}
@@ -38,14 +41,22 @@ class MemoryArtifacts:
 
     def fetch(self, ref: Ref) -> Artifact:
         """See `ports.Artifacts.fetch`."""
+        return self._fetch(ref)
+
+    def _fetch(self, ref: Ref, name: BaseName | None = None, depth: int = 0) -> Artifact:
+        manifest = self._resolve(ref)
+        if name is not None:
+            require_digest(name, manifest.digest)
+        decoder = Decoder(manifest, base=self._bases.of(ref, manifest, depth))
+        decoder.write(0, memoryview(self._contents[manifest.digest][1]))
+        return decoder.finish()
+
+    def _resolve(self, ref: Ref) -> Manifest:
         check_ref(ref)
         with self._lock:
             if ref not in self._bindings:
                 raise RejectedError(f"nothing is bound to {ref}: publish it first")
-            manifest, content = self._contents[self._bindings[ref].digest]
-        decoder = Decoder(manifests.parse(manifest))
-        decoder.write(0, memoryview(content))
-        return decoder.finish()
+            return manifests.parse(self._contents[self._bindings[ref].digest][0])
 
     def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:
         """See `ports.Artifacts.bindings`."""

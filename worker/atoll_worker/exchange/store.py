@@ -358,7 +358,7 @@ class Store:
         if rest_bytes < 0:
             raise QuotaError(
                 f"{ref} needs {size_bytes} bytes, {max(0, rest_bytes + size_bytes)} of the job's "
-                f"quota of {quota_bytes} are left: keep fewer artifacts, or raise the quota"
+                f"quota of {quota_bytes} are left: raise spec.artifacts.quota and run again"
             )
         with self._files.writing(0):
             self._files.spares.shrink(rest_bytes)

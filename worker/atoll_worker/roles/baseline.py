@@ -11,7 +11,8 @@ from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Context
 from atoll_worker.tasks.base import Task
 from atoll_worker.tasks.registry import load_task
-from atoll_worker.train.expert import ExpertJob, initial_model, probe_batch, train_expert
+from atoll_worker.train.expert import ExpertJob, probe_batch, train_expert
+from atoll_worker.train.initial import initial_model
 from atoll_worker.train.origin import Origin
 from atoll_worker.train.protocol_check import try_task
 from atoll_worker.train.routing import build_router, router_flops_per_sample

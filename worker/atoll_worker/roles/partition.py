@@ -1,16 +1,23 @@
-"""The partition role: divide the data, freeze the division, publish it."""
+"""The partition role: divide the data, freeze the division, publish it.
+
+Where trained models travel as deltas it publishes what they are taken against too: it is the one
+step that all others wait for.
+"""
 
 from atoll_api import names
 from atoll_api.work_order import PartitionOrder
 from atoll_worker.data.load import load
 from atoll_worker.data.partition import check_sizes, divide
 from atoll_worker.ports import Context, ProgressReport
+from atoll_worker.tasks.registry import load_task
+from atoll_worker.train.initial import initialization
 
 
 def run(order: PartitionOrder, context: Context) -> None:
     """Publish `assignment/<i>` for each island, and `assignment` last: that one means done.
 
     Raises:
+        BadTaskError: the task, whose initialization is asked for, breaks its protocol.
         BadDataError: the data cannot be read, or cannot be divided as asked.
     """
     if names.ASSIGNMENT_REF in context.artifacts.bindings(names.ASSIGNMENT_REF):
@@ -21,6 +28,9 @@ def run(order: PartitionOrder, context: Context) -> None:
     context.progress.report(ProgressReport(1, total, message="dividing the data"))
     assignment = divide(dataset, order.partition, order.count, order.seed)
     check_sizes(assignment, order.batch_size)
+    if order.initialization is not None:
+        task = load_task(order.initialization)
+        context.artifacts.publish(names.INIT_REF, initialization(task, dataset, order.seed))
     for island in range(order.count):
         ref = names.island_assignment_ref(island)
         context.artifacts.publish(ref, assignment.part_artifact(dataset, island))

@@ -17,7 +17,8 @@ from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Artifact, Context
 from atoll_worker.tasks.base import Task
 from atoll_worker.tasks.registry import load_task
-from atoll_worker.train.expert import averaged, initial_model, probe_batch, training_metadata
+from atoll_worker.train.expert import averaged, probe_batch, training_metadata
+from atoll_worker.train.initial import initial_model
 from atoll_worker.train.loop import LoopSettings, TrainingState
 from atoll_worker.train.origin import Origin
 from atoll_worker.train.protocol_check import try_task

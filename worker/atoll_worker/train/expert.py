@@ -15,10 +15,11 @@ from atoll_api.work_order import TrainingOrder
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
 from atoll_worker.exchange.encoding import received
-from atoll_worker.ports import Artifact
+from atoll_worker.ports import Artifact, Base
 from atoll_worker.tasks.base import Batch, Inputs, Task
+from atoll_worker.train.initial import base_of, initial_model
 from atoll_worker.train.loop import LoopSettings, LossFunction, TrainingState
-from atoll_worker.train.protocol_check import build_model, try_task
+from atoll_worker.train.protocol_check import try_task
 from atoll_worker.train.seeds import derive
 from atoll_worker.train.session import Run, World, train
 
@@ -61,23 +62,26 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
         NotFiniteError: the loss became NaN or infinite.
         DisruptedError: told to stop; a checkpoint is saved.
         BadTaskError: the task breaks its protocol.
+        RejectedError: a Delta is asked for, and its base is not bound.
     """
-    initial = initial_model(task, dataset, job.order.seed)
+    order = job.order
+    base = base_of(order.encoding, world.context.artifacts, task, dataset, order.seed)
+    initial = initial_model(task, dataset, order.seed)
     flops = flops_per_sample(task, initial, job.train, job.batch_size)
     before = holdout_loss(task, initial, job)
     run = Run(
-        step_name=StepName(job.order.step),
+        step_name=StepName(order.step),
         settings=_loop_settings(job),
         batch_size=job.batch_size,
-        checkpoint_seconds=job.order.training.checkpoint.every_seconds,
+        checkpoint_seconds=order.training.checkpoint.every_seconds,
     )
     state = train(
         run,
-        lambda: initial_model(task, dataset, job.order.seed),
+        lambda: initial_model(task, dataset, order.seed),
         expert_loss(task, job.train, job.batch_size),
         world,
     )
-    expert = averaged(state, job.order.encoding)
+    expert = averaged(state, order.encoding, base)
     after = holdout_loss(task, expert, job)
     metadata: dict[str, JsonValue] = {
         **training_metadata(state, job.steps, job.batch_size),
@@ -88,12 +92,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
         "gatePassed": after < before,
         "flopsPerSample": flops,
     }
-    return Artifact(expert.state_dict(), metadata, encoding=job.order.encoding)
-
-
-def initial_model(task: Task, dataset: Dataset, seed: int) -> nn.Module:
-    """The initialization that every island and the baseline share."""
-    return build_model(task, dataset.sample, derive(seed, "init"))
+    return Artifact(expert.state_dict(), metadata, encoding=order.encoding, base=base)
 
 
 def flops_per_sample(task: Task, model: nn.Module, part: Part, batch_size: int) -> int:
@@ -143,14 +142,14 @@ def judged_inputs(task: Task, part: Part, seed: int) -> Iterator[tuple[Inputs, T
             yield task.corrupt(part.rows(index_B), generator), index_B
 
 
-def averaged(state: TrainingState, encoding: Encoding) -> nn.Module:
+def averaged(state: TrainingState, encoding: Encoding, base: Base | None = None) -> nn.Module:
     """A copy of the model with the averaged weights and its own buffers, as they will arrive."""
     model = copy.deepcopy(state.model)
     average = state.ema.state()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(average[name])
-    model.load_state_dict(received(model.state_dict(), encoding))
+    model.load_state_dict(received(model.state_dict(), encoding, base))
     return model
 
 

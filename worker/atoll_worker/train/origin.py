@@ -31,7 +31,8 @@ class Origin:
         return cls(partition, artifacts.bindings(ref)[ref].digest)
 
     def publish(self, artifacts: Artifacts, ref: Ref, role: str, trained: Artifact) -> None:
-        """Bind what was trained on this partition, with the partition as its parent."""
+        """Bind what was trained on this partition; it and the base of a Delta are its parents."""
         identity = {key: self.partition.metadata[key] for key in _IDENTITY}
         metadata = {**trained.metadata, **identity, "role": role}
-        artifacts.publish(ref, replace(trained, metadata=metadata, parents=(self.digest,)))
+        base = () if trained.base is None else (trained.base.digest,)
+        artifacts.publish(ref, replace(trained, metadata=metadata, parents=(self.digest, *base)))

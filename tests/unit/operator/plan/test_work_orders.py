@@ -75,6 +75,18 @@ def test_a_bucket_without_a_prefix_holds_many_jobs() -> None:
     )
 
 
+@pytest.mark.parametrize("encoding", ["Raw", "Int8", "Delta"])
+def test_the_initialization_is_published_where_deltas_are_taken_against_it(encoding: str) -> None:
+    spec = job(2, exchange={"encoding": encoding}).spec
+    order = work_order(IDENTITY, spec, pipeline(spec)[0], PLACE)
+
+    assert parse(dump(order)) == order
+    assert ("init" in refs_written(order)) is (encoding == "Delta")
+    assert order.to_document().get("initialization") == (
+        spec.task.to_document() if encoding == "Delta" else None
+    )
+
+
 def test_the_encoding_is_told_to_those_that_publish_trained_models() -> None:
     spec = job(2, baseline=True, exchange={"encoding": "Int8"}).spec
     orders = [work_order(IDENTITY, spec, step, PLACE).to_document() for step in pipeline(spec)]

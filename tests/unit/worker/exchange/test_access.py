@@ -28,6 +28,8 @@ REFS = {
     "assignment",
     "assignment/0",
     "assignment/10",
+    "init",
+    "init/0",
     "experts/0",
     "experts/10",
     "checkpoints/island-0/40",
@@ -47,19 +49,28 @@ STEPS = {"partition", "island-0", "island-1", "island-10", "router", "baseline",
 
 _ROUTER_CHECKPOINT, _BASELINE_CHECKPOINT = {"checkpoints/router/40"}, {"checkpoints/baseline/40"}
 _PARTS = {"assignment", "assignment/0", "assignment/1", "assignment/10"}
-_SCORED = {"assignment", "experts/0", "experts/1", "experts/10", "router", "baseline", "report"}
+_SCORED = {
+    "assignment",
+    "init",
+    "experts/0",
+    "experts/1",
+    "experts/10",
+    "router",
+    "baseline",
+    "report",
+}
 BINDS = {
-    "partition": _PARTS,
+    "partition": {*_PARTS, "init"},
     "island-1": {"experts/1", "checkpoints/island-1/40"},
     "router": {"router", *_ROUTER_CHECKPOINT},
     "baseline": {"baseline", *_BASELINE_CHECKPOINT},
     "evaluate": {"report"},
 }
 READS = {
-    "partition": _PARTS,
-    "island-1": OWN_PARTS,
+    "partition": BINDS["partition"],
+    "island-1": {*OWN_PARTS, "init"},
     "router": {"assignment", *BINDS["router"]},
-    "baseline": {"assignment", *BINDS["baseline"]},
+    "baseline": {"assignment", "init", *BINDS["baseline"]},
     "evaluate": _SCORED,
     "cli": REFS,
 }
@@ -103,5 +114,6 @@ def test_no_ref_can_be_bound_by_two(ref: str) -> None:
 def test_what_the_refs_are_called_is_what_the_table_says() -> None:
     island = CALLERS["island-1"]
     assert may(island, Action.READ, names.island_assignment_ref(1), JOB)
+    assert may(island, Action.READ, names.INIT_REF, JOB)
     assert may(island, Action.BIND, names.expert_ref(1), JOB)
     assert may(island, Action.BIND, names.checkpoint_ref(names.island_step(1), 3), JOB)

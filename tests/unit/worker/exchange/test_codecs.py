@@ -12,10 +12,11 @@ from torch import Tensor
 from atoll_api.spec.exchange import Encoding
 from atoll_worker.exchange.codecs import int8, layout, raw, rows
 from atoll_worker.exchange.codecs.base import Codec, DamagedError, OutsideDomainError
-from atoll_worker.exchange.codecs.registry import CODECS, ENCODINGS
+from atoll_worker.exchange.codecs.registry import BOUNDS, ENCODINGS, decoder, encoders
 
 SHAPES = [(), (0,), (1,), (7,), (0, 3), (3, 0), (1, 1), (4, 5), (2, 3, 4), (3, 1, 2, 2)]
-ROUNDING = [codec for codec in CODECS.values() if codec.name != layout.RAW]
+ALONE: list[Encoding] = ["BFloat16", "Float16", "Int8"]
+ROUNDING = [encoders(encoding)[0] for encoding in ALONE]
 codecs = pytest.mark.parametrize("codec", ROUNDING, ids=lambda codec: codec.name)
 
 
@@ -112,7 +113,7 @@ def test_values_outside_of_the_domain_are_refused(codec: Codec, value: float) ->
 
 
 def test_float16_refuses_rather_than_saturates() -> None:
-    codec = CODECS["Float16"]
+    codec = encoders("Float16")[0]
     assert codec.encode(torch.tensor([65504.0])).item() == 65504.0
     with pytest.raises(OutsideDomainError, match="greater than 65504"):
         codec.encode(torch.tensor([65505.0]))
@@ -158,10 +159,29 @@ GOLDEN = {
 def test_the_bytes_are_pinned(name: Encoding) -> None:
     """Another version must read what this one wrote: these bytes may never change."""
     tensor = torch.tensor([[1.0, -2.0, 2.5], [0.1, 0.0, 7.0]])
-    content = bytes(encode(CODECS[name], tensor).tolist())
+    content = bytes(encode(encoders(name)[0], tensor).tolist())
     assert content.hex() == GOLDEN[name].replace(" ", "")
 
 
 def test_the_registry_is_what_the_api_accepts_and_what_manifests_know() -> None:
-    assert set(CODECS) == set(get_args(Encoding))
+    assert set(BOUNDS) == set(ENCODINGS.values()) == set(get_args(Encoding))
     assert set(ENCODINGS) == set(layout.ENCODINGS)
+
+
+@pytest.mark.parametrize("encoding", get_args(Encoding))
+@pytest.mark.parametrize("base", [None, torch.ones(2)], ids=["alone", "against a base"])
+def test_every_encoder_has_its_decoder_and_raw_is_the_last_resort(
+    encoding: Encoding, base: Tensor | None
+) -> None:
+    tried = encoders(encoding, base)
+    assert tried[-1] is raw.CODEC
+    for codec in tried:
+        found = decoder(codec.name, base)
+        assert found is not None
+        assert (found.name, found.bound) == (codec.name, codec.bound)
+        assert codec.name == layout.RAW or ENCODINGS[codec.name] == encoding
+
+
+def test_a_delta_without_its_base_has_no_decoder() -> None:
+    assert decoder(layout.DELTA) is None
+    assert decoder(layout.UNCHANGED) is None

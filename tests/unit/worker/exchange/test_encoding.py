@@ -11,7 +11,7 @@ from atoll_api.names import Ref
 from atoll_api.spec.exchange import Encoding
 from atoll_worker.errors import ContractError, CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
-from atoll_worker.exchange.codecs.registry import CODECS
+from atoll_worker.exchange.codecs.registry import BOUNDS
 from atoll_worker.exchange.decoding import Decoder
 from atoll_worker.exchange.encoding import Encoded, encode, received
 from atoll_worker.exchange.memory import MemoryArtifacts
@@ -68,7 +68,7 @@ def test_floats_are_rounded_and_all_else_travels_raw(encoding: Encoding) -> None
 @pytest.mark.parametrize("encoding", ROUNDING)
 def test_the_bound_is_in_the_metadata(encoding: Encoding) -> None:
     metadata = encode(Artifact(weights(), encoding=encoding)).manifest.metadata
-    bound = CODECS[encoding].bound
+    bound = BOUNDS[encoding]
     assert metadata["encoding"] == {
         "name": encoding,
         "errorBound": {"relative": bound.relative, "absolute": bound.absolute, "of": bound.of},
@@ -109,7 +109,8 @@ def test_an_encoding_of_a_later_version_is_refused_by_the_reader_in_one_line() -
     with pytest.raises(ContractError) as caught:
         Decoder(manifest)
     assert str(caught.value) == (
-        "tensor 'w' is encoded as 'int4', this version reads raw, bfloat16, float16, int8: "
+        "tensor 'w' is encoded as 'int4', this version reads raw, bfloat16, float16, int8, "
+        "delta, unchanged: "
         "update Atoll here, or publish with exchange.encoding Raw"
     )
 

@@ -18,12 +18,14 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class ErrorBound:
-    """|decoded - x| <= relative * m + absolute for every value x in the domain."""
+    """|decoded - x| <= relative * m + of_base * b + absolute for every value x in the domain."""
 
     relative: float
     absolute: float
-    of: Literal["Value", "RowMaximum"]
-    """m: |x| itself, or the largest |x| of its row."""
+    of: Literal["Value", "RowMaximum", "RowChange"]
+    """m: |x| itself, the largest |x| of its row, or the largest |x - base| of its row."""
+    of_base: float = 0.0
+    """b: the largest |base| of its row."""
 
 
 @dataclass(frozen=True)
