@@ -5,6 +5,7 @@ object: what it cost this whole process, by the operating system.
 """
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -268,6 +269,7 @@ class PlainEnd:
 def main(ours: type[OurEnd] = OurEnd) -> None:
     """Answer commands until the input ends."""
     torch.set_num_threads(1)
+    gc.freeze()  # as a worker does
     order = json.loads(sys.stdin.readline())
     end = PlainEnd() if order is None else ours(*order)
     for line in sys.stdin:

@@ -6,6 +6,7 @@ Ends with an exit code of `atoll_api.exit_codes`; an error is one line on standa
 
 import argparse
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -66,8 +67,12 @@ def _run(order: "WorkOrder") -> None:
         return
     stop = process.StopFlag()  # before torch is loaded, which can take seconds
     role = import_module(f"atoll_worker.roles.{order.role}")
-    with import_module("atoll_worker.context").open_context(order, stop) as context:
-        role.run(order, context)
+    context = import_module("atoll_worker.context")
+    # What was imported stays: to look through torch's half a million objects again and again costs
+    # more than to read the manifest of 10,000 tensors.
+    gc.freeze()
+    with context.open_context(order, stop) as opened:
+        role.run(order, opened)
 
 
 def _explain(error: Exception) -> WorkerError:
