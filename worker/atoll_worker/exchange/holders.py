@@ -13,11 +13,20 @@ MAX_ADDRESS_BYTES: Final = 300
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that serves the bytes of a ref."""
+    """A process that serves the bytes of a ref.
+
+    Raises:
+        ManifestError: the address is none.
+    """
 
     step: str
     address: str
     """HOST:PORT."""
+
+    def __post_init__(self) -> None:
+        host, _, port = self.address.rpartition(":")
+        if len(self.address.encode()) > MAX_ADDRESS_BYTES or not host or not port.isdecimal():
+            raise ManifestError(f"{self.address[:80]!r} is no address: HOST:PORT")
 
 
 class Holders:
@@ -28,14 +37,7 @@ class Holders:
         self._wanted: set[str] = set()
 
     def hold(self, ref: str, holder: Holder) -> None:
-        """Take note of who holds a ref now.
-
-        Raises:
-            ManifestError: the address is none.
-        """
-        host, _, port = holder.address.rpartition(":")
-        if len(holder.address.encode()) > MAX_ADDRESS_BYTES or not host or not port.isdecimal():
-            raise ManifestError(f"{holder.address[:80]!r} is no address: HOST:PORT")
+        """Take note of who holds a ref now."""
         self._holders[ref] = holder
 
     def want(self, ref: str) -> Holder | None:

@@ -219,9 +219,10 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     async def Hold(self, request: pb.HoldRequest, context: Servicer) -> pb.HoldResponse:
         """Bind a ref whose bytes stay with the caller, and tell those who watch."""
         caller = await self._guard.require(context, Action.BIND, request.ref)
+        holder = Holder(caller.step, request.address)
         bound, _ = await self._threads.call(self._store.hold, request.ref, request.manifest)
         if bound.digest == digest_of(request.manifest):
-            self._holders.hold(bound.ref, Holder(caller.step, request.address))
+            self._holders.hold(bound.ref, holder)
             self._tell(bound)
         return pb.HoldResponse(binding=to_binding(bound))
 
