@@ -130,7 +130,7 @@ def test_a_job_that_runs_into_its_quota_says_so_and_goes_on_with_a_larger_one(
     result = atoll("run", write_job(tmp_path, artifacts={"quota": "400Ki"}), "--out", folder)
     assert result.returncode == ExitCode.NO_SPACE, result.stdout + result.stderr
     assert "of the job's quota of" in result.stderr
-    assert "raise the quota" in result.stderr
+    assert "raise spec.artifacts.quota and run again" in result.stderr
     assert result.stderr.count("\n") == 1
     status = json.loads((folder / "status.json").read_text())
     (failed,) = [it for it in status["conditions"] if it["type"] == "Failed"]

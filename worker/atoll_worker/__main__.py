@@ -71,8 +71,11 @@ def _run(order: "WorkOrder") -> None:
     # What was imported stays: to look through torch's half a million objects again and again costs
     # more than to read the manifest of 10,000 tensors.
     gc.freeze()
-    with context.open_context(order, stop) as opened:
-        role.run(order, opened)
+    try:
+        with context.open_context(order, stop) as opened:
+            role.run(order, opened)
+    finally:
+        gc.unfreeze()  # libraries complain on standard error of what is left at the end
 
 
 def _explain(error: Exception) -> WorkerError:
