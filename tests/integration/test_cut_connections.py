@@ -98,6 +98,31 @@ def test_a_fetch_into_memory_that_is_there_allocates_none(hub: Served) -> None:
     assert torch.equal(into["y"], torch.zeros(4))
 
 
+def test_tensors_that_have_the_bytes_already_are_not_fetched(hub: Served) -> None:
+    """Neither large ones, nor small ones that share a message, nor the copies of either."""
+    tensors = {"big": noise(MIB, 0), "copy": noise(MIB, 0), "new": noise(MIB, 1)}
+    small = {f"small.{i}": torch.full((4,), i) for i in range(20)}
+    with client(hub, hub.address) as one:
+        one.publish(REF, Artifact({**tensors, **small}))
+        into = {name: it.clone() for name, it in {**tensors, **small}.items()}
+        into["new"].zero_()
+        into["small.7"].zero_()
+        fetched = one.fetch(REF, into, compare=True).tensors
+        assert one.traffic.total_bytes("received") == MIB + 32
+    for name, tensor in {**tensors, **small}.items():
+        assert torch.equal(fetched[name], tensor)
+        assert torch.equal(into[name], tensor)
+
+
+def test_a_copy_is_fetched_where_only_the_other_is_there(hub: Served) -> None:
+    with client(hub, hub.address) as one:
+        one.publish(REF, Artifact({"a": noise(MIB, 0), "b": noise(MIB, 0)}))
+        into = {"a": torch.zeros(MIB, dtype=torch.uint8), "b": noise(MIB, 0)}
+        fetched = one.fetch(REF, into, compare=True).tensors
+    assert torch.equal(fetched["a"], noise(MIB, 0))
+    assert torch.equal(fetched["b"], noise(MIB, 0))
+
+
 def test_unchanged_tensors_move_no_blob_bytes(hub: Served) -> None:
     with client(hub, hub.address) as one:
         one.traffic.phase = "first"
