@@ -84,6 +84,8 @@ class HubOrder(Order):
     store: ArtifactStore
     quota_bytes: int | None = Field(default=None, ge=1)
     """What the artifacts of the job may take; None: what the disk holds."""
+    neighbours: tuple[tuple[int, ...], ...] = ()
+    """For each island, those whose snapshots it reads; () where islands exchange nothing."""
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0 lets the system choose."""

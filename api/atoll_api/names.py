@@ -41,6 +41,8 @@ ROUTER_REF = Ref("router")
 BASELINE_REF = Ref("baseline")
 REPORT_REF = Ref("report")
 
+ISLAND = "island"
+"""Role of whoever trains an expert."""
 OPERATOR = "operator"
 """Role of whoever runs the plan: no step and no work order, but a certificate."""
 CLI = "cli"
@@ -52,6 +54,7 @@ CERTIFICATE_COMMON_NAME = "atoll"
 _CHECKPOINT = re.compile(r"^checkpoints/(?P<step>[a-z0-9-]+)/(?P<number>\d+)$")
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_ROLE = re.compile(r"[a-z]{1,32}")
 _PROCESS_URI = re.compile(
     rf"atoll://(?P<uid>{_LABEL})/(?P<role>[a-z]{{1,32}})/(?P<index>0|[1-9][0-9]{{0,8}})"
 )
@@ -80,7 +83,14 @@ class Process:
     @property
     def step(self) -> StepName:
         """The name of its step, order and log; all that a person needs to know it by."""
-        return island_step(self.index) if self.role == "island" else StepName(self.role)
+        return island_step(self.index) if self.role == ISLAND else StepName(self.role)
+
+
+def process_of_step(job_uid: str, step: str) -> Process | None:
+    """Whose step that is; None for a text that is no step's name."""
+    role, _, index = step.partition("-")
+    found = Process(job_uid, role, int(index)) if index.isdecimal() else Process(job_uid, step)
+    return found if found.step == step and _ROLE.fullmatch(found.role) else None
 
 
 def parse_process_uri(uri: str) -> Process | None:
@@ -107,6 +117,11 @@ def island_assignment_ref(island: int) -> Ref:
 def expert_ref(island: int) -> Ref:
     """The finished expert of one island."""
     return Ref(f"experts/{island}")
+
+
+def snapshot_ref(island: int, round_number: int) -> Ref:
+    """The weights of one island after a round, for its neighbours."""
+    return Ref(f"islands/{island}/rounds/{round_number}")
 
 
 def checkpoint_ref(step: StepName, number: int) -> Ref:

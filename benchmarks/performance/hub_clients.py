@@ -40,7 +40,7 @@ class Watchers:
     async def open(self, address: str, connections: int, streams_each: int) -> None:
         """Open them, and wait until each has heard of the one expert that is bound."""
         options = (
-            ("grpc.ssl_target_name_override", self._credentials.hub_host),
+            ("grpc.ssl_target_name_override", self._credentials.hub.host),
             ("grpc.use_local_subchannel_pool", 1),  # or all would share one connection
         )
         proof = self._credentials.for_channel()

@@ -84,14 +84,12 @@ class Authority:
             raise ValueError(f"{process.uri} is no process of job {self._job_uid}")
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = [x509.UniformResourceIdentifier(process.uri), x509.DNSName(process.host)]
-        # The hub serves and never dials: with its certificate nobody gets in.
-        usage = Usage.SERVER_AUTH if process.role == names.HUB else Usage.CLIENT_AUTH
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             self._dated(_name(names.CERTIFICATE_COMMON_NAME), key.public_key())
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(_usages(process.role)), critical=False)
             .add_extension(issuer, critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -147,6 +145,14 @@ def _write_private(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def _usages(role: str) -> list[x509.ObjectIdentifier]:
+    if role == names.HUB:
+        return [Usage.SERVER_AUTH]  # it never dials: with its certificate nobody gets in
+    if role == names.ISLAND:
+        return [Usage.CLIENT_AUTH, Usage.SERVER_AUTH]  # its neighbours read from it
+    return [Usage.CLIENT_AUTH]
 
 
 def _name(common_name: str) -> x509.Name:

@@ -68,7 +68,7 @@ def test_plaintext_gets_nowhere(hub: HubProcess) -> None:
 def test_tls_without_a_certificate_gets_nowhere(hub: HubProcess) -> None:
     proof = hub.household.credentials("island")
     bare = grpc.ssl_channel_credentials(proof.authority)
-    options = (("grpc.ssl_target_name_override", proof.hub_host),)
+    options = (("grpc.ssl_target_name_override", proof.hub.host),)
     with grpc.secure_channel(hub.address, bare, options) as channel:
         assert refused(lambda: resolve(channel))[0] == grpc.StatusCode.UNAVAILABLE
 

@@ -22,11 +22,18 @@ START_SECONDS = 60.0
 class HubProcess:
     """`python -m atoll_worker ORDER.json` for a hub over `folder`."""
 
-    def __init__(self, folder: Path, port: int = 0, quota_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        quota_bytes: int | None = None,
+        neighbours: tuple[tuple[int, ...], ...] = (),
+    ) -> None:
         self.folder = folder
         self.store = folder / "store"
         self._port = port
         self._quota_bytes = quota_bytes
+        self._neighbours = neighbours
         self.household = Household()
         self._process: subprocess.Popen[str] | None = None
         self.address = ""
@@ -68,6 +75,7 @@ class HubProcess:
             store=FolderStore(folder=str(self.store)),
             port=self._port,
             quota_bytes=self._quota_bytes,
+            neighbours=self._neighbours,
             ready_file=str(self.folder / "ready.json"),
         )
         path = self.folder / "hub.json"

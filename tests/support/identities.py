@@ -7,7 +7,6 @@ from typing import Self
 
 import grpc
 
-from atoll_api import names
 from atoll_api.names import Process, Ref
 from atoll_operator.identity import Authority, Identity
 from atoll_worker.exchange.access import Action, may
@@ -49,10 +48,12 @@ class Household:
         return found
 
 
-def open_channel(address: str, credentials: Credentials) -> grpc.Channel:
-    host = Process(credentials.process.job_uid, names.HUB).host
+def open_channel(
+    address: str, credentials: Credentials, server: Process | None = None
+) -> grpc.Channel:
+    """To the hub, or another server of the job."""
     options = (
-        ("grpc.ssl_target_name_override", host),
+        ("grpc.ssl_target_name_override", (server or credentials.hub).host),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_receive_message_length", 16 << 20),
         ("grpc.max_send_message_length", 16 << 20),

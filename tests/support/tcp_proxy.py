@@ -14,15 +14,17 @@ _BUFFER_BYTES = 64 * 1024
 
 
 class TcpProxy:
-    """Listens on `address`; every connection goes on to `target`."""
+    """Listens on `address`; every connection goes on to `target`, if it is known by then."""
 
-    def __init__(self, target: str, down_bytes_per_second: float | None = None) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+    def __init__(
+        self, target: str = "127.0.0.1:9", down_bytes_per_second: float | None = None
+    ) -> None:
+        self.forward_to(target)
         self._bucket = down_bytes_per_second and _TokenBucket(down_bytes_per_second)
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._cut_at: dict[Direction, int] = {}
+        self._for_good = False
         self.forwarded: dict[Direction, int] = {"up": 0, "down": 0}
         self.cuts = 0
         self.frozen = threading.Event()  # set: forward nothing any more, and tell nobody
@@ -38,9 +40,15 @@ class TcpProxy:
         self.frozen.clear()
         self._reset_all()
 
-    def cut_after(self, direction: Direction, count_bytes: int) -> None:
-        """Reset every connection once so many more bytes went this way."""
+    def forward_to(self, target: str) -> None:
+        """Send new connections to HOST:PORT."""
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+
+    def cut_after(self, direction: Direction, count_bytes: int, *, for_good: bool = False) -> None:
+        """Reset every connection once so many more bytes went this way; perhaps let in no other."""
         with self._lock:
+            self._for_good = for_good
             self._cut_at[direction] = self.forwarded[direction] + count_bytes
 
     def _accept(self) -> None:
@@ -67,6 +75,9 @@ class TcpProxy:
                 if self._bucket and direction == "down":
                     self._bucket.take(len(content))
                 if self._is_cut(direction, len(content)):
+                    if self._for_good:
+                        self._listener.shutdown(socket.SHUT_RDWR)
+                        self._listener.close()
                     self._reset_all()
                     return
                 sink.sendall(content)

@@ -1,10 +1,10 @@
 """Who may do what at the hub: one table, pure. No certificate is read and nothing is refused here.
 
 Every ref can be bound by one process alone, so an upload belongs to whoever may bind its ref.
-No island reads another's part, data or checkpoints.
+No island reads another's part, data or checkpoints; of its neighbours' weights, the snapshots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -34,10 +34,17 @@ _EVERYTHING: Final = ("**",)
 _ASSIGNMENT: Final = names.ASSIGNMENT_REF
 _CHECKPOINTS: Final = "checkpoints/{step}/*"
 
+Neighbours = Mapping[int, frozenset[int]]
+"""For an island, those whose snapshots it reads; an island that is not here reads nobody's."""
+ALONE: Final[Neighbours] = {}
+
 
 @dataclass(frozen=True)
 class _Rights:
-    """Patterns of refs, and of steps: `*` is one segment, `**` is all, `{..}` is the caller's."""
+    """Patterns of refs, and of steps: `*` is one segment, `**` is all, `{..}` is the caller's.
+
+    `{neighbour}` is each of the caller's neighbours.
+    """
 
     reads: tuple[str, ...] = ()
     binds: tuple[str, ...] = ()
@@ -70,9 +77,17 @@ def _trainer(binds: str, *reads: str) -> _Rights:
     return _Rights(reads=reads, binds=(binds, _CHECKPOINTS), drops=(_CHECKPOINTS,))
 
 
+def _snapshots(island: str) -> str:
+    return f"islands/{island}/rounds/*"
+
+
 _TABLE: Final[Mapping[str, _Rights]] = {
     "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF)),
-    "island": _trainer("experts/{index}", f"{_ASSIGNMENT}/{{index}}", names.INIT_REF),
+    "island": _Rights(
+        reads=(f"{_ASSIGNMENT}/{{index}}", names.INIT_REF, _snapshots("{neighbour}")),
+        binds=("experts/{index}", _CHECKPOINTS, _snapshots("{index}")),
+        drops=(_CHECKPOINTS, _snapshots("{index}")),
+    ),
     "router": _trainer(names.ROUTER_REF, _ASSIGNMENT),
     "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF),
     "evaluate": _Rights(
@@ -86,19 +101,30 @@ _TABLE: Final[Mapping[str, _Rights]] = {
 """A role that is not here, the hub's among them, may do nothing."""
 
 
-def may(who: Process, action: Action, what: str, job_uid: str) -> bool:
+def may(
+    who: Process, action: Action, what: str, job_uid: str, neighbours: Neighbours = ALONE
+) -> bool:
     """Whether a process may do this to a ref, or to the progress of a step, of a job."""
     rights = _TABLE.get(who.role) if who.job_uid == job_uid else None
     if rights is None:
         return False
-    return any(_fits(pattern, who, what) for pattern in rights.patterns(action))
+    return any(
+        _fits(filled, what)
+        for pattern in rights.patterns(action)
+        for filled in _filled(pattern, who, neighbours)
+    )
 
 
-def _fits(pattern: str, who: Process, what: str) -> bool:
-    if pattern == "**":
+def _filled(pattern: str, who: Process, neighbours: Neighbours) -> Iterator[str]:
+    around = neighbours.get(who.index, frozenset()) if "{neighbour}" in pattern else (0,)
+    for neighbour in around:
+        yield pattern.format(index=who.index, step=who.step, neighbour=neighbour)
+
+
+def _fits(filled: str, what: str) -> bool:
+    if filled == "**":
         return True
-    wanted = pattern.format(index=who.index, step=who.step).split("/")
-    found = what.split("/")
+    wanted, found = filled.split("/"), what.split("/")
     return len(wanted) == len(found) and all(
         ours in ("*", theirs) and theirs for ours, theirs in zip(wanted, found, strict=True)
     )

@@ -16,6 +16,7 @@ from atoll_worker.exchange.content import digest_of
 from atoll_worker.exchange.decoding import Decoder
 from atoll_worker.exchange.encoding import Encoded, check_ref, encode
 from atoll_worker.exchange.identity import Credentials
+from atoll_worker.exchange.peers import Peers
 from atoll_worker.exchange.reporter import HubProgress
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.transfer import Download, Upload
@@ -32,8 +33,10 @@ class ExchangeClient:
     def __init__(
         self, address: str, credentials: Credentials, patience: Patience | None = None
     ) -> None:
-        self._connection = Connection(address, credentials, patience or Patience())
-        self._progress = HubProgress(self._connection, credentials.process.step)
+        self.connection = Connection(address, credentials, patience or Patience())
+        """To the hub."""
+        self._peers = Peers(self.connection, credentials)
+        self._progress = HubProgress(self.connection, credentials.process.step)
         self._bases = Bases(lambda name, depth: self._fetch(name.ref, None, name, depth))
         self.traffic = Traffic("hub")
 
@@ -46,7 +49,8 @@ class ExchangeClient:
     def close(self) -> None:
         """Send the last report and close the channel."""
         self._progress.close()
-        self._connection.close()
+        self._peers.close()
+        self.connection.close()
 
     def report(self, report: ProgressReport) -> None:
         """See `ports.Progress.report`: stores a reference, which a thread sends."""
@@ -59,8 +63,11 @@ class ExchangeClient:
     def publish(self, ref: Ref, artifact: Artifact) -> Binding:
         """See `ports.Artifacts.publish`."""
         check_ref(ref)
-        encoded = encode(artifact)
-        return self._connection.retry(lambda effort: self._publish(ref, encoded, effort))
+        return self.upload(ref, encode(artifact))
+
+    def upload(self, ref: Ref, encoded: Encoded) -> Binding:
+        """As `publish`, of what is encoded already."""
+        return self.connection.retry(lambda effort: self._publish(ref, encoded, effort))
 
     def fetch(
         self, ref: Ref, into: Mapping[str, Tensor] | None = None, *, compare: bool = False
@@ -86,8 +93,8 @@ class ExchangeClient:
         compare: bool = False,
     ) -> Artifact:
         check_ref(ref)
-        answer = self._connection.retry(
-            lambda _: self._connection.exchange.Resolve(
+        answer = self.connection.retry(
+            lambda _: self.connection.exchange.Resolve(
                 pb.ResolveRequest(ref=ref), timeout=UNARY_SECONDS
             )
         )
@@ -101,42 +108,41 @@ class ExchangeClient:
             require_digest(name, manifest.digest)
         base = self._bases.of(ref, manifest, depth)
         decoder = Decoder(manifest, into, base, compare=compare)
-        download = Download(ref, manifest, decoder, self.traffic)
-        return self._connection.retry(
-            lambda effort: download.run(self._connection, effort)
-        ).finish()
+        self._peers.read(ref, answer.place, Download(ref, manifest, decoder, self.traffic))
+        return decoder.finish()
 
     def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:
         """See `ports.Artifacts.bindings`."""
-        answer = self._connection.retry(
-            lambda _: self._connection.progress.GetSnapshot(
+        answer = self.connection.retry(
+            lambda _: self.connection.progress.GetSnapshot(
                 progress_pb.GetSnapshotRequest(), timeout=UNARY_SECONDS
             )
         )
-        found = (_from_wire(it) for it in answer.bindings if it.ref.startswith(prefix))
+        found = (from_wire(it) for it in answer.bindings if it.ref.startswith(prefix))
         return {binding.ref: binding for binding in found}
 
     def drop(self, refs: Sequence[Ref]) -> None:
         """See `ports.Artifacts.drop`."""
-        self._connection.retry(
-            lambda _: self._connection.exchange.Drop(
+        self.connection.retry(
+            lambda _: self.connection.exchange.Drop(
                 pb.DropRequest(refs=refs), timeout=UNARY_SECONDS
             )
         )
 
     def _publish(self, ref: Ref, encoded: Encoded, effort: Effort) -> Binding:
         """One attempt; the hub says each time what it still lacks, and how far it came."""
-        exchange = self._connection.exchange
+        exchange = self.connection.exchange
         request = pb.MissingRequest(ref=ref, manifest=encoded.manifest.to_bytes())
         upload = Upload(encoded, self.traffic)
         session = exchange.Missing(request, timeout=UNARY_SECONDS)
-        while session.missing and not upload.run(self._connection, session, effort):
+        while session.missing and not upload.run(self.connection, session, effort):
             session = exchange.Missing(request, timeout=UNARY_SECONDS)
         bind = pb.BindRequest(session_id=session.session_id)
-        return _from_wire(exchange.Bind(bind, timeout=UNARY_SECONDS).binding)
+        return from_wire(exchange.Bind(bind, timeout=UNARY_SECONDS).binding)
 
 
-def _from_wire(binding: pb.Binding) -> Binding:
+def from_wire(binding: pb.Binding) -> Binding:
+    """A binding as roles know it."""
     return Binding(
         ref=Ref(binding.ref),
         digest=binding.manifest_digest,

@@ -1,4 +1,4 @@
-"""One channel to the hub, and the patience to use it: what is retried, how often, how long.
+"""A connection to the hub or an island, and the patience to use it: what is retried, how long.
 
 Mutual TLS only: a connection cannot be made without credentials.
 """
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 import grpc
+from grpc.experimental import ChannelOptions
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
+from atoll_api import names
+from atoll_api.names import Process
 from atoll_worker.errors import (
     CorruptArtifactError,
     IdentityError,
@@ -38,6 +41,9 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
 )
+_NO_THREAD_BETWEEN: Final = (ChannelOptions.SingleThreadedUnaryStream, 1)
+"""Whoever reads a stream waits for the network itself: a thread of gRPC's between the two costs a
+twentieth of a transfer."""
 _RETRYABLE: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -107,22 +113,41 @@ class Effort:
 
 
 class Connection:
-    """A channel to the hub at HOST:PORT. Safe to use from several threads."""
+    """To the server at HOST:PORT. Safe to use from several threads."""
 
-    def __init__(self, address: str, credentials: Credentials, patience: Patience) -> None:
+    def __init__(
+        self,
+        address: str,
+        credentials: Credentials,
+        patience: Patience,
+        server: Process | None = None,
+    ) -> None:
+        """Nothing is dialled before the first call.
+
+        Args:
+            address: HOST:PORT.
+            credentials: What this process proves itself with.
+            patience: How long calls are retried.
+            server: Who has to answer there; None: the hub of the same job.
+        """
+        server = server or credentials.hub
         self.address = address
+        self.title = "the hub" if server.role == names.HUB else server.step
+        """What messages call the server."""
         self._credentials = credentials
         self._patience = patience
         self._answered = False
         self._refused_handshakes = 0
         self._closed = threading.Event()
-        # The hub is dialled by address and known by name; gRPC cannot compare URIs.
-        options = (*_OPTIONS, ("grpc.ssl_target_name_override", credentials.hub_host))
+        # Servers are dialled by address and known by name; gRPC cannot compare URIs.
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", server.host))
         self._channel = grpc.secure_channel(address, credentials.for_channel(), options)
         self.exchange = exchange_grpc.ExchangeServiceStub(self._channel)
         self.progress = progress_grpc.ProgressServiceStub(self._channel)
         # Bytes go on a connection of their own: a control call never waits behind them.
-        self._bulk = grpc.secure_channel(address, credentials.for_channel(), options)
+        self._bulk = grpc.secure_channel(
+            address, credentials.for_channel(), (*options, _NO_THREAD_BETWEEN)
+        )
         self.publish: Any = self._bulk.stream_stream(f"{_SERVICE}/Publish")
         self.fetch: Any = self._bulk.unary_stream(
             f"{_SERVICE}/Fetch", request_serializer=pb.FetchRequest.SerializeToString
@@ -166,8 +191,8 @@ class Connection:
             self._closed.wait(backoff_seconds(effort.failures, random.random()))
         if effort.exhausted() or self._closed.is_set():
             raise UnavailableError(
-                f"the hub at {self.address} did not answer for "
-                f"{effort.patience_seconds:.0f} s ({reason}): see the hub's log"
+                f"{self.title} at {self.address} did not answer for "
+                f"{effort.patience_seconds:.0f} s ({reason}): see its log"
             )
 
     def _refuse(self, error: grpc.RpcError) -> str:
@@ -189,6 +214,6 @@ class Connection:
         self._refused_handshakes = self._refused_handshakes + 1 if refused else 0
         if self._refused_handshakes >= _HANDSHAKES:
             raise IdentityError(
-                f"the hub at {self.address} and {self._credentials.process.step} do not accept "
+                f"{self.title} at {self.address} and {self._credentials.process.step} do not accept "
                 f"each other's certificates ({details}): both must be of the same run of the job"
             )

@@ -9,13 +9,13 @@ UNAUTHENTICATED for a caller who is nobody, PERMISSION_DENIED with a sentence fo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
 from atoll_api.names import Process
-from atoll_worker.exchange.access import Action, may
+from atoll_worker.exchange.access import Action, Neighbours, may
 from atoll_worker.exchange.identity import sole_process
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -27,6 +27,7 @@ class Guard:
     """Stands in front of the store of one job."""
 
     job_uid: str
+    neighbours: Neighbours = field(default_factory=dict)
 
     async def caller(self, context: Context) -> Process:
         """Who calls; ends the call with UNAUTHENTICATED if that is nobody of this job."""
@@ -42,7 +43,7 @@ class Guard:
         if process.job_uid != self.job_uid:
             return await context.abort(
                 grpc.StatusCode.UNAUTHENTICATED,
-                f"{process.step} belongs to job {process.job_uid}, this is the hub of {self.job_uid}",
+                f"{process.step} belongs to job {process.job_uid}, this is of job {self.job_uid}",
             )
         return process
 
@@ -59,4 +60,4 @@ class Guard:
 
     def permits(self, caller: Process, action: Action) -> Callable[[str], bool]:
         """Whether the caller may do this to a ref, or to a step."""
-        return lambda what: may(caller, action, what, self.job_uid)
+        return lambda what: may(caller, action, what, self.job_uid, self.neighbours)

@@ -52,9 +52,9 @@ class Credentials:
         return grpc.ssl_server_credentials([pair], self.authority, require_client_auth=True)
 
     @property
-    def hub_host(self) -> str:
-        """The DNS name that the certificate of this job's hub must have."""
-        return Process(self.process.job_uid, names.HUB).host
+    def hub(self) -> Process:
+        """The hub of the same job."""
+        return Process(self.process.job_uid, names.HUB)
 
 
 def load(files: IdentityFiles, expected: Process, now: datetime) -> Credentials:

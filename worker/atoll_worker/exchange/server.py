@@ -9,7 +9,7 @@ cancelled waits for its thread before it goes.
 # ruff: noqa: N802, ARG002 - gRPC fixes the names and arguments of a servicer's methods
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,12 +26,13 @@ from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_worker.errors import (
     CorruptArtifactError,
     NoSpaceError,
+    RejectedError,
     UnavailableError,
     WorkerError,
 )
 from atoll_worker.exchange import frames
 from atoll_worker.exchange.access import Action
-from atoll_worker.exchange.content import PIECE_BYTES, ContentError, Piece, Run, digest_of
+from atoll_worker.exchange.content import PIECE_BYTES, ContentError, Pieces, Run, digest_of
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.holders import Holder, Holders
 from atoll_worker.exchange.index import Bound
@@ -46,7 +47,7 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 MAX_UNHEARD: Final = 4096
 """Events that a Watch may lag behind before it is ended; whoever watches asks again."""
 PIECES_A_STEP: Final = 4
-"""Read ahead of a Fetch: to change threads for each message costs as much as TLS does."""
+"""Read ahead of a Fetch from a disk: to change threads for each message costs as much as TLS."""
 TELL_BYTES: Final = 4 * PIECE_BYTES
 """A Publish is told how far it is as often."""
 EXCHANGE_SERVICE: Final = "atoll.exchange.v1.ExchangeService"
@@ -73,6 +74,7 @@ _STATUSES: Final[tuple[tuple[type[Exception], grpc.StatusCode], ...]] = (
     (CorruptArtifactError, grpc.StatusCode.DATA_LOSS),
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (UnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (RejectedError, grpc.StatusCode.UNIMPLEMENTED),
     (WorkerError, grpc.StatusCode.INTERNAL),
 )
 
@@ -85,6 +87,8 @@ class Wanted:
     step: str
 
 
+Messages = list[tuple[bytes, int]]
+"""Messages of a Fetch, and the bytes of content in each."""
 Event = Bound | Wanted | None
 """What a Watch is told; None: nothing more."""
 
@@ -235,7 +239,8 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
             holder = self._holders.want(request.ref)
             if holder is not None:
                 self._tell(Wanted(request.ref, holder.step))
-        return pb.WantResponse(place=self._place(bound))
+        received = await self._threads.look(self._store.received_bytes, request.ref)
+        return pb.WantResponse(place=self._place(bound), received_bytes=received)
 
     @_refusing
     async def Resolve(self, request: pb.ResolveRequest, context: Servicer) -> pb.ResolveResponse:
@@ -260,7 +265,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         async with self._line.place(send) as turn:
             pieces = self._store.read(request.ref, request.manifest_digest, runs)
             try:
-                while messages := await self._threads.call(_next_messages, pieces):
+                while messages := await self._next_messages(pieces):
                     for message, size in messages:
                         if turn.over:
                             return
@@ -268,6 +273,12 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
                         self.traffic.add("sent", size)
             finally:
                 await self._threads.call(pieces.close)  # lets go of what is pinned
+
+    async def _next_messages(self, pieces: Pieces) -> Messages:
+        """The next messages of a Fetch; none at the end."""
+        if self._store.in_memory:
+            return _messages(pieces, 1)
+        return await self._threads.call(_messages, pieces, PIECES_A_STEP)
 
     @asynccontextmanager
     async def _moving(self) -> AsyncIterator[None]:
@@ -289,6 +300,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         prefixes = tuple(request.prefixes)
         self._watchers.add(queue)
         try:
+            await context.send_initial_metadata(())  # from now on nothing is missed
             for bound in await self._threads.look(self._store.bindings):
                 if bound.ref.startswith(prefixes) and listed(bound.ref):
                     yield self._bound_event(bound)
@@ -362,18 +374,19 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
 
 def build_server(
     store: Shelf,
-    book: ProgressBook,
+    book: ProgressBook | None,
     threads: Threads,
     guard: Guard,
     limits: BulkLimits | None = None,
 ) -> tuple[grpc.aio.Server, ExchangeServer]:
-    """A server with both services, not yet bound to a port; and its exchange."""
+    """A server, not yet bound to a port, and its exchange; with a book it takes progress too."""
     server = grpc.aio.server(options=_OPTIONS)
     exchange = ExchangeServer(store, threads, guard, limits)
     exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
     server.add_registered_method_handlers(EXCHANGE_SERVICE, _bulk_handlers(exchange))
-    progress = ProgressServer(store, book, threads, guard)
-    progress_grpc.add_ProgressServiceServicer_to_server(progress, server)
+    if book is not None:
+        progress = ProgressServer(store, book, threads, guard)
+        progress_grpc.add_ProgressServiceServicer_to_server(progress, server)
     return server, exchange
 
 
@@ -397,9 +410,8 @@ def to_binding(bound: Bound) -> pb.Binding:
     )
 
 
-def _next_messages(pieces: Iterator[Piece]) -> list[tuple[bytes, int]]:
-    """The next messages, and the bytes of content in each; none at the end."""
+def _messages(pieces: Pieces, count: int) -> Messages:
     return [
         (frames.encode_fetch(position, parts), sum(map(len, parts)))
-        for position, parts in islice(pieces, PIECES_A_STEP)
+        for position, parts in islice(pieces, count)
     ]

@@ -21,6 +21,9 @@ class Shelf(Protocol):
     See `store.Store` for what each raises.
     """
 
+    in_memory: bool
+    """Whether to read is to copy memory: it waits for no disk."""
+
     def bindings(self) -> Sequence[Bound]:
         """What is bound now."""
         ...
@@ -57,6 +60,10 @@ class Shelf(Protocol):
 
     def read(self, ref: str, manifest_digest: str, runs: Sequence[Run]) -> Pieces:
         """Bytes, in the order of the runs; what is read stays until the iterator is closed."""
+        ...
+
+    def received_bytes(self, ref: str) -> int:
+        """How much of the content of a ref has come by now, in uploads that go on."""
         ...
 
     def drop(self, refs: Sequence[str]) -> Sequence[str]:

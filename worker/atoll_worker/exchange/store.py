@@ -53,6 +53,8 @@ class Store:
         FinalError: the folder holds a store of another version.
     """
 
+    in_memory = False
+
     def __init__(
         self,
         folder: Path,
@@ -98,6 +100,12 @@ class Store:
         """Whether the bytes were published here, and not only held elsewhere."""
         with self._lock:
             return self._index.is_here(bound.digest)
+
+    def received_bytes(self, ref: str) -> int:
+        """How much of the content of a ref has come by now, in uploads that go on."""
+        with self._lock:
+            uploads = [it for it in self._uploads.values() if it.ref == ref]
+            return sum(it.received_bytes for it in uploads)
 
     def open_upload(
         self, ref: str, content: bytes, readable: Callable[[str], bool] = lambda _: True

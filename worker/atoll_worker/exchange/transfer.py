@@ -144,8 +144,8 @@ class Download:
         self._traffic = traffic
         self._passage = Passage(manifest.content, decoder.wanted)
 
-    def run(self, connection: Connection, effort: Effort) -> Decoder:
-        """Fetch what is still missing.
+    def run(self, connection: Connection, effort: Effort) -> None:
+        """Fetch what is still missing; another connection may go on where one broke off.
 
         Raises:
             grpc.RpcError: the stream broke or stalled, or the server refused it.
@@ -157,17 +157,18 @@ class Download:
             call = connection.fetch(self._request())
             with Moving(call, effort) as moving:
                 for message in call:
-                    self._take(message)
+                    self._take(message, connection.title)
                     moving.moved()
             if self._passage.passed_bytes == before:
-                raise RejectedError(f"the hub sends nothing of {self._ref}: update the hub")
-        return self._decoder
+                raise RejectedError(
+                    f"{connection.title} sends nothing of {self._ref}: update Atoll there"
+                )
 
     def _request(self) -> pb.FetchRequest:
         ranges = [pb.ByteRange(begin=begin, end=end) for begin, end in self._passage.remaining()]
         return pb.FetchRequest(ref=self._ref, manifest_digest=self._digest, ranges=ranges)
 
-    def _take(self, message: bytes) -> None:
+    def _take(self, message: bytes, title: str) -> None:
         if not message:
             return  # word that the call stands in line
         try:
@@ -175,7 +176,7 @@ class Download:
             self._passage.expect(position, len(content))
         except ContentError as error:
             raise RejectedError(
-                f"the hub sent no bytes of {self._ref}: {error}; update the hub"
+                f"{title} sent no bytes of {self._ref}: {error}; update Atoll there"
             ) from error
         self._decoder.write(position, content)
         self._traffic.add("received", len(content))
@@ -183,5 +184,6 @@ class Download:
             self._passage.take(content)
         except AlteredError as error:
             raise CorruptArtifactError(
-                f"blob {error} of {self._ref} arrived altered: check the network and run again"
+                f"blob {error} of {self._ref} arrived from {title} altered: check the network "
+                "and run again"
             ) from error

@@ -89,6 +89,12 @@ class Upload:
                 self.close()
             raise
 
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of the content that have arrived."""
+        with self._lock:
+            return self._passage.passed_bytes
+
     def remaining(self) -> list[Run]:
         """The bytes of the content that have not arrived."""
         with self._lock:

@@ -54,7 +54,7 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
     book = ProgressBook()
     if (saved := store.read_file(PROGRESS_FILE)) is not None:
         book.load(saved)
-    server, exchange = build_server(store, book, threads, Guard(order.job.uid))
+    server, exchange = build_server(store, book, threads, _guard(order))
     try:
         port = _bind(server, order, credentials.for_server())
         await server.start()
@@ -65,6 +65,10 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
         await server.stop(_GRACE_SECONDS)
         threads.close()
     _save(store, book)
+
+
+def _guard(order: HubOrder) -> Guard:
+    return Guard(order.job.uid, {i: frozenset(it) for i, it in enumerate(order.neighbours)})
 
 
 async def _keep_house(

@@ -22,7 +22,8 @@ CALLERS = {
     "foreign operator": Process("job-2", "operator"),
     "foreign island-1": Process("job-2", "island", 1),
 }
-OWN_PARTS = {"assignment/1", "experts/1", "checkpoints/island-1/40"}
+OWN_PARTS = {"assignment/1", "experts/1", "checkpoints/island-1/40", "islands/1/rounds/3"}
+NEIGHBOURS = {0: frozenset({10}), 1: frozenset({0})}
 REFS = {
     *OWN_PARTS,
     "assignment",
@@ -36,6 +37,9 @@ REFS = {
     "checkpoints/island-10/40",
     "checkpoints/router/40",
     "checkpoints/baseline/40",
+    "islands/0/rounds/3",
+    "islands/10/rounds/3",
+    "islands/1/rounds",
     "router",
     "baseline",
     "report",
@@ -61,14 +65,14 @@ _SCORED = {
 }
 BINDS = {
     "partition": {*_PARTS, "init"},
-    "island-1": {"experts/1", "checkpoints/island-1/40"},
+    "island-1": OWN_PARTS - {"assignment/1"},
     "router": {"router", *_ROUTER_CHECKPOINT},
     "baseline": {"baseline", *_BASELINE_CHECKPOINT},
     "evaluate": {"report"},
 }
 READS = {
     "partition": BINDS["partition"],
-    "island-1": {*OWN_PARTS, "init"},
+    "island-1": {*OWN_PARTS, "init", "islands/0/rounds/3"},
     "router": {"assignment", *BINDS["router"]},
     "baseline": {"assignment", "init", *BINDS["baseline"]},
     "evaluate": _SCORED,
@@ -79,7 +83,7 @@ ALLOWED: dict[Action, dict[str, set[str]]] = {
     Action.READ: READS,
     Action.LIST: {**READS, "operator": REFS},
     Action.DROP: {
-        "island-1": {"checkpoints/island-1/40"},
+        "island-1": {"checkpoints/island-1/40", "islands/1/rounds/3"},
         "router": _ROUTER_CHECKPOINT,
         "baseline": _BASELINE_CHECKPOINT,
         "operator": REFS,
@@ -102,7 +106,13 @@ CELLS = [
 @pytest.mark.parametrize(("action", "caller", "what"), CELLS)
 def test_every_cell(action: Action, caller: str, what: str) -> None:
     allowed = what in ALLOWED[action].get(caller, set())
-    assert may(CALLERS[caller], action, what, JOB) is allowed
+    assert may(CALLERS[caller], action, what, JOB, NEIGHBOURS) is allowed
+
+
+def test_who_has_no_neighbours_reads_nobodys_snapshots() -> None:
+    island = CALLERS["island-1"]
+    readable = {ref for ref in REFS if may(island, Action.READ, ref, JOB)}
+    assert readable == READS["island-1"] - {"islands/0/rounds/3"}
 
 
 @pytest.mark.parametrize("ref", sorted(REFS))
@@ -117,3 +127,4 @@ def test_what_the_refs_are_called_is_what_the_table_says() -> None:
     assert may(island, Action.READ, names.INIT_REF, JOB)
     assert may(island, Action.BIND, names.expert_ref(1), JOB)
     assert may(island, Action.BIND, names.checkpoint_ref(names.island_step(1), 3), JOB)
+    assert may(island, Action.BIND, names.snapshot_ref(1, 3), JOB)

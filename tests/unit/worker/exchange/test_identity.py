@@ -42,7 +42,7 @@ def replaced(files: IdentityFiles, **changes: str) -> IdentityFiles:
 def test_what_is_issued_is_accepted(tmp_path: Path) -> None:
     credentials = load(issued(tmp_path / "i"), ISLAND, NOW)
     assert credentials.process == ISLAND
-    assert credentials.hub_host == "hub-0.job-1.atoll.internal"
+    assert credentials.hub.host == "hub-0.job-1.atoll.internal"
 
 
 @pytest.mark.parametrize(
