@@ -125,10 +125,10 @@ def test_a_copy_is_fetched_where_only_the_other_is_there(hub: Served) -> None:
 
 def test_unchanged_tensors_move_no_blob_bytes(hub: Served) -> None:
     with client(hub, hub.address) as one:
-        one.traffic.phase = "first"
-        one.publish(REF, Artifact({"x": noise(MIB, 0)}, {"step": 1}))
-        one.traffic.phase = "second"
-        one.publish(Ref("checkpoints/island-0/1"), Artifact({"x": noise(MIB, 0)}, {"step": 2}))
+        with one.traffic.during("first"):
+            one.publish(REF, Artifact({"x": noise(MIB, 0)}, {"step": 1}))
+        with one.traffic.during("second"):
+            one.publish(Ref("checkpoints/island-0/1"), Artifact({"x": noise(MIB, 0)}, {"step": 2}))
         moved = {(it.direction, it.phase): size for it, size in one.traffic.counts().items()}
         assert moved == {("sent", "first"): MIB}
         assert hub.traffic.total_bytes("received") == MIB

@@ -27,4 +27,4 @@ def open_context(order: WorkerOrder, stop: Stop) -> Iterator[Context]:
     torch.set_num_interop_threads(1)
     patience = Patience(first_seconds=order.startup_seconds)
     with ExchangeClient(order.hub, credentials, patience) as client:
-        yield Context(artifacts=client, progress=client, stop=stop)
+        yield Context(artifacts=client, progress=client, stop=stop, traffic=client.traffic)

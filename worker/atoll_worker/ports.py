@@ -13,6 +13,7 @@ from torch import Tensor
 
 from atoll_api.names import Ref
 from atoll_api.spec.exchange import Encoding
+from atoll_worker.exchange.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -145,3 +146,5 @@ class Context:
     artifacts: Artifacts
     progress: Progress
     stop: Stop
+    traffic: Traffic = field(default_factory=Traffic)
+    """Where the bytes that `artifacts` moves are counted, by phase."""

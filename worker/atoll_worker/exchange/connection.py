@@ -134,6 +134,7 @@ class Connection:
         self.address = address
         self.title = "the hub" if server.role == names.HUB else server.step
         """What messages call the server."""
+        self.role = server.role
         self._credentials = credentials
         self._patience = patience
         self._answered = False

@@ -151,7 +151,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self._threads = threads
         self._limits = limits or BulkLimits()
         self._line = Line(self._limits)
-        self.traffic = Traffic("client")
+        self.traffic = Traffic()
         self._holders = Holders()
         self._watchers: set[asyncio.Queue[Event]] = set()
 
@@ -176,7 +176,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self, request_iterator: object, context: Servicer
     ) -> None:
         """Receive content. Messages are bytes as `frames` reads them."""
-        await self._guard.caller(context)  # before it takes a place; the session is checked below
+        caller = await self._guard.caller(context)  # the session is checked below
 
         async def tell(received_bytes: int = 0) -> None:
             answer = pb.PublishResponse(received_bytes=received_bytes)
@@ -185,14 +185,14 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
 
         async with self._line.place(tell) as turn:
             received = told = 0
-            async for taken in self._receive(context, turn):
+            async for taken in self._receive(context, turn, caller.role):
                 received += taken
                 if received - told >= TELL_BYTES:
                     await tell(received)
                     told = received
             await tell(received)
 
-    async def _receive(self, context: Servicer, turn: Turn) -> AsyncIterator[int]:
+    async def _receive(self, context: Servicer, turn: Turn, peer: str) -> AsyncIterator[int]:
         """Bytes of each message, once they are in the store."""
         writer: Writer | None = None
         while not turn.over:
@@ -205,7 +205,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
                 await self._guard.require(context, Action.BIND, self._store.ref_of(session))
                 writer = self._store.writer(session)
             await self._threads.call(writer.write, position, content)
-            self.traffic.add("received", len(content))
+            self.traffic.add("received", peer, len(content))
             yield len(content)
 
     @_refusing
@@ -255,7 +255,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self, request: pb.FetchRequest, context: Servicer
     ) -> None:
         """Send content. Messages are bytes as `frames` writes them."""
-        await self._guard.require(context, Action.READ, request.ref)
+        caller = await self._guard.require(context, Action.READ, request.ref)
         runs = [Run(it.begin, it.end) for it in request.ranges]
 
         async def send(message: bytes = b"") -> None:
@@ -270,7 +270,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
                         if turn.over:
                             return
                         await send(message)
-                        self.traffic.add("sent", size)
+                        self.traffic.add("sent", caller.role, size)
             finally:
                 await self._threads.call(pieces.close)  # lets go of what is pinned
 

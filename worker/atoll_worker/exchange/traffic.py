@@ -6,11 +6,16 @@ the process was about. No I/O.
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Direction = Literal["sent", "received"]
+SETUP: Final = "setup"
+"""Whatever is not in another phase: what a step reads before its work, and writes after it."""
+TRAINING: Final = "training"
+"""From the first step to the last; of the bytes, those of checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Label:
 
     direction: Direction
     peer: str
-    """Kind of process at the other end: "hub", or "client" at a server."""
+    """Role of the process at the other end: "hub", "island", "evaluate"..."""
     phase: str
     """What the process was about when the bytes passed."""
 
@@ -27,15 +32,23 @@ class Label:
 class Traffic:
     """Counters that only grow. Safe to use from several threads."""
 
-    def __init__(self, peer: str, phase: str = "") -> None:
-        self.phase = phase
-        self._peer = peer
+    def __init__(self) -> None:
+        self._phase = SETUP
         self._lock = threading.Lock()
         self._bytes: Counter[Label] = Counter()
 
-    def add(self, direction: Direction, count_bytes: int) -> None:
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        """Count apart what passes until the block ends."""
+        before, self._phase = self._phase, phase
+        try:
+            yield
+        finally:
+            self._phase = before
+
+    def add(self, direction: Direction, peer: str, count_bytes: int) -> None:
         """Count bytes of blobs in the present phase."""
-        label = Label(direction, self._peer, self.phase)
+        label = Label(direction, peer, self._phase)
         with self._lock:
             self._bytes[label] += count_bytes
 

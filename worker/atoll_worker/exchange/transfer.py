@@ -5,7 +5,8 @@ Messages are bytes as `frames` has them. Broken off, a transfer goes on at the b
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -78,7 +79,8 @@ class Upload:
         """
         runs = [Run(it.begin, it.end) for it in missing.missing]
         pieces = self._encoded.manifest.content.pieces(self._encoded.blobs, runs)
-        source = _Source(missing.session_id, pieces, self._traffic)
+        count = partial(self._traffic.add, "sent", connection.role)
+        source = _Source(missing.session_id, pieces, count)
         call = connection.publish(source.messages())
         try:
             with Moving(call, effort) as moving:
@@ -93,10 +95,10 @@ class Upload:
 class _Source:
     """The messages of an upload, never further ahead of the hub than `WINDOW_BYTES`."""
 
-    def __init__(self, session: str, pieces: Iterator[Piece], traffic: Traffic) -> None:
+    def __init__(self, session: str, pieces: Iterator[Piece], count: Callable[[int], None]) -> None:
         self._session = session
         self._pieces = pieces
-        self._traffic = traffic
+        self._count = count
         self._room = threading.Condition()
         self._sent = 0
         self._closed = False
@@ -109,7 +111,7 @@ class _Source:
             size = sum(map(len, parts))
             if not self._wait_for_room(size):
                 return
-            self._traffic.add("sent", size)
+            self._count(size)
             yield frames.encode_publish(session, position, parts)
             session = ""
 
@@ -157,7 +159,7 @@ class Download:
             call = connection.fetch(self._request())
             with Moving(call, effort) as moving:
                 for message in call:
-                    self._take(message, connection.title)
+                    self._take(message, connection)
                     moving.moved()
             if self._passage.passed_bytes == before:
                 raise RejectedError(
@@ -168,7 +170,7 @@ class Download:
         ranges = [pb.ByteRange(begin=begin, end=end) for begin, end in self._passage.remaining()]
         return pb.FetchRequest(ref=self._ref, manifest_digest=self._digest, ranges=ranges)
 
-    def _take(self, message: bytes, title: str) -> None:
+    def _take(self, message: bytes, connection: Connection) -> None:
         if not message:
             return  # word that the call stands in line
         try:
@@ -176,14 +178,14 @@ class Download:
             self._passage.expect(position, len(content))
         except ContentError as error:
             raise RejectedError(
-                f"{title} sent no bytes of {self._ref}: {error}; update Atoll there"
+                f"{connection.title} sent no bytes of {self._ref}: {error}; update Atoll there"
             ) from error
         self._decoder.write(position, content)
-        self._traffic.add("received", len(content))
+        self._traffic.add("received", connection.role, len(content))
         try:
             self._passage.take(content)
         except AlteredError as error:
             raise CorruptArtifactError(
-                f"blob {error} of {self._ref} arrived from {title} altered: check the network "
+                f"blob {error} of {self._ref} arrived from {connection.title} altered: check the network "
                 "and run again"
             ) from error

@@ -10,6 +10,7 @@ from torch import nn
 
 from atoll_api.names import StepName
 from atoll_worker.errors import DisruptedError
+from atoll_worker.exchange.traffic import TRAINING
 from atoll_worker.ports import Context, ProgressReport, WireBytes
 from atoll_worker.train.checkpoint import CheckpointWriter, resume, snapshot
 from atoll_worker.train.loop import (
@@ -70,7 +71,8 @@ def train(
     observer = _SessionObserver(run, world, resumed.note, resumed.state.step)
     try:
         observer.report(resumed.state)
-        run_loop(resumed.state, loss_of, run.settings, observer)
+        with world.context.traffic.during(TRAINING):
+            run_loop(resumed.state, loss_of, run.settings, observer)
         require_finite(resumed.state, run.settings)
         observer.report(resumed.state)
     finally:

@@ -12,6 +12,7 @@ from atoll_api.spec.training import Optimizer
 from atoll_worker.errors import DisruptedError, UnavailableError
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress, MemoryStop
+from atoll_worker.exchange.traffic import SETUP, TRAINING, Traffic
 from atoll_worker.ports import Artifact, Artifacts, Binding, Context, WireBytes
 from atoll_worker.train.checkpoint import snapshot
 from atoll_worker.train.loop import LoopSettings, TrainingState
@@ -71,7 +72,8 @@ def session(
     progress: MemoryProgress | None = None,
 ) -> TrainingState:
     progress = progress or MemoryProgress(STEP)
-    context = Context(artifacts, progress, MemoryStop(stop_after))
+    traffic = artifacts.traffic if isinstance(artifacts, MemoryArtifacts) else Traffic()
+    context = Context(artifacts, progress, MemoryStop(stop_after), traffic)
     run = Run(STEP, SETTINGS, batch_size=8, checkpoint_seconds=10)
     return train(run, model, loss_of, World(context, FixedMeter(), Ticking(tick_seconds)))
 
@@ -98,6 +100,16 @@ def test_checkpoints_come_by_the_clock() -> None:
     saved = hub.bindings()
     assert 1 <= len(saved) <= 2
     assert digest(session(hub)) == digest(session(MemoryArtifacts()))
+
+
+def test_bytes_that_pass_while_it_trains_are_counted_apart() -> None:
+    silent, hub = MemoryArtifacts(), MemoryArtifacts()
+    session(silent)
+    assert silent.traffic.counts() == {}
+    session(hub, tick_seconds=1.0)
+    session(hub)
+    passed = {(it.direction, it.phase) for it in hub.traffic.counts()}
+    assert passed == {("sent", TRAINING), ("received", SETUP)}
 
 
 def test_training_goes_on_without_the_hub_and_says_so() -> None:
