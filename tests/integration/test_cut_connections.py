@@ -17,10 +17,11 @@ from tcp_proxy import TcpProxy
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.names import Ref
+from atoll_worker.exchange import frames
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Connection, Effort, Patience
-from atoll_worker.exchange.content import PIECE_BYTES
+from atoll_worker.exchange.content import PIECE_BYTES, Run
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.line import BulkLimits
 from atoll_worker.exchange.snapshots import Snapshots
@@ -237,6 +238,32 @@ def test_a_stall_within_a_blob_is_no_failure_of_the_disk(tmp_path: Path) -> None
         held.set()
         assert other.publish(REF, Artifact({"x": noise(MIB, 0)})).size_bytes == MIB
     store.close()
+
+
+def test_a_slow_writer_hears_how_far_it_is_long_before_4_mib(tmp_path: Path) -> None:
+    """On a slow line its patience would end before it hears of anything."""
+    encoded = encode(Artifact({"x": noise(3 * MIB, 0)}))
+    store = Store(tmp_path / "store")
+    with serving(store, BulkLimits(notice_seconds=0.0)) as served:
+        connection = Connection(served.address, served.credentials(), Patience(60, 60))
+        request = pb.MissingRequest(ref=REF, manifest=encoded.manifest.to_bytes())
+        session = connection.exchange.Missing(request, timeout=30).session_id
+        heard = threading.Semaphore(0)
+
+        def messages() -> Iterator[bytes]:
+            for position, parts in encoded.manifest.content.pieces(
+                encoded.blobs, [Run(0, 3 * MIB)]
+            ):
+                yield frames.encode_publish(session, position, parts)
+                assert heard.acquire(timeout=30)  # the next only after word of this one
+
+        told = []
+        for answer in connection.publish(messages(), timeout=60):
+            told.append(pb.PublishResponse.FromString(answer).received_bytes)
+            heard.release()
+        connection.close()
+    store.close()
+    assert told[:3] == [MIB, 2 * MIB, 3 * MIB]
 
 
 def test_a_silent_server_is_given_up() -> None:
