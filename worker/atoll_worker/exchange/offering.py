@@ -57,7 +57,7 @@ class Offering:
         """Start to serve, and to watch.
 
         Args:
-            client: Of this process.
+            client: Of this process; close it after this.
             credentials: Of this process; its certificate has to be one for serving.
             guard: Who may read here.
             listen: Where.

@@ -3,6 +3,7 @@
 A holder may be behind a wall that nobody passes; then the hub is asked to get the bytes from it.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -39,13 +40,15 @@ class Peers:
         self._hub = hub
         self._credentials = credentials
         self._clock = clock
+        self._lock = threading.Lock()
         self._connections: dict[tuple[Process, str], Connection] = {}
         self._avoided: dict[tuple[Process, str], float] = {}
 
     def close(self) -> None:
         """Close all connections."""
-        for connection in list(self._connections.values()):
-            connection.close()
+        with self._lock:
+            for connection in self._connections.values():
+                connection.close()
 
     def read(self, ref: str, place: pb.Place, download: Download) -> None:
         """Have all of a download, from its holder or else from the hub.
@@ -75,13 +78,14 @@ class Peers:
 
     def _connection(self, holder: Process, address: str) -> Connection:
         """One for each holder: when it has moved, the old one is closed."""
-        if (holder, address) not in self._connections:
-            for key in [it for it in self._connections if it[0] == holder]:
-                self._connections.pop(key).close()
-            self._connections[holder, address] = Connection(
-                address, self._credentials, HOLDER_PATIENCE, holder
-            )
-        return self._connections[holder, address]
+        with self._lock:
+            if (holder, address) not in self._connections:
+                for key in [it for it in self._connections if it[0] == holder]:
+                    self._connections.pop(key).close()
+                self._connections[holder, address] = Connection(
+                    address, self._credentials, HOLDER_PATIENCE, holder
+                )
+            return self._connections[holder, address]
 
     def _want(self, ref: str) -> None:
         """Ask the hub for the bytes until it has them.

@@ -27,7 +27,7 @@ class Listener:
 
 
 class Watching:
-    """Hears of refs until it is closed."""
+    """Hears of refs until it is closed, which has to be before its connection is."""
 
     def __init__(
         self, connection: Connection, prefixes: Collection[str], listener: Listener
