@@ -61,13 +61,13 @@ class Content:
 
     def runs(self, wanted: Iterable[bool]) -> list[Run]:
         """The bytes of the blobs that are wanted, as few runs as possible."""
-        found: list[Run] = []
-        for (begin, end), is_wanted in zip(pairwise(self.starts), wanted, strict=True):
-            if is_wanted and found and found[-1].end == begin:
-                found[-1] = Run(found[-1].begin, end)
-            elif is_wanted:
-                found.append(Run(begin, end))
-        return found
+        changes = pairwise([False, *wanted, False])
+        edges = [
+            start
+            for start, (before, after) in zip(self.starts, changes, strict=True)
+            if before != after
+        ]
+        return [Run(begin, end) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
     def check(self, runs: Sequence[Run]) -> None:
         """See that runs are of this content, ascending and apart.
@@ -89,25 +89,16 @@ class Content:
     def pieces(self, blobs: Sequence[Buffer], runs: Iterable[Run]) -> Iterator[Piece]:
         """The bytes of the runs, out of the bytes of all blobs; nothing is copied."""
         for run in runs:
-            yield from self._pieces(blobs, run)
+            for begin in range(run.begin, run.end, PIECE_BYTES):
+                yield begin, self._parts(blobs, Run(begin, min(run.end, begin + PIECE_BYTES)))
 
-    def _pieces(self, blobs: Sequence[Buffer], run: Run) -> Iterator[Piece]:
-        position = run.begin
-        index = self.index_at(position)
-        while position < run.end:
-            parts: list[Buffer] = []
-            at, end = position, min(run.end, position + PIECE_BYTES)
-            while at < end:
-                start, stop = self.starts[index], self.starts[index + 1]
-                part = blobs[index]
-                upto = min(stop, end)
-                parts.append(
-                    part if (at, upto) == (start, stop) else part[at - start : upto - start]
-                )
-                at = upto
-                index += upto == stop
-            yield position, parts
-            position = end
+    def _parts(self, blobs: Sequence[Buffer], run: Run) -> Sequence[Buffer]:
+        """Whole blobs but for the first and the last, which may be one."""
+        first, last = self.index_at(run.begin), self.index_at(run.end - 1)
+        parts = list(blobs[first : last + 1])
+        parts[-1] = parts[-1][: run.end - self.starts[last]]
+        parts[0] = parts[0][run.begin - self.starts[first] :]
+        return parts
 
 
 class AlteredError(Exception):
@@ -167,26 +158,22 @@ class Passage:
         Raises:
             AlteredError: a blob is not what it is named by. It has to pass again from its start.
         """
-        starts = self._content.starts
-        index, hasher = self._index, self._hasher
-        at, end = self.position, self.position + len(content)
-        while at < end:
-            stop = starts[index + 1]
-            upto = min(stop, end)
-            part = content[at - self.position : upto - self.position]
-            if upto < stop or hasher is not None:
-                hasher = hasher or blake3()
-                hasher.update(part)
-            if upto == stop:
-                whole = hasher or blake3(part)
-                hasher = None
-                if whole.hexdigest() != self._content.blobs[index].digest[len(_PREFIX) :]:
-                    self._move(starts[index])
-                    raise AlteredError(self._content.blobs[index].digest)
-                index += 1
-            at = upto
+        begin, end = self.position, self.position + len(content)
+        last = self._content.index_at(end)
+        cuts = [begin, *self._content.starts[self._index + 1 : last + 1]]
+        hasher = self._hasher
+        ending = zip(self._content.blobs[self._index : last], pairwise(cuts), strict=True)
+        for blob, (start, stop) in ending:
+            part = content[start - begin : stop - begin]
+            whole = blake3(part) if hasher is None else hasher.update(part)
+            hasher = None
+            if _PREFIX + whole.hexdigest() != blob.digest:
+                self._move(stop - blob.size_bytes)
+                raise AlteredError(blob.digest)
+        if cuts[-1] < end:
+            hasher = (hasher or blake3()).update(content[cuts[-1] - begin :])
         self.passed_bytes += len(content)
-        self._go_on(end, index, hasher)
+        self._go_on(end, last, hasher)
 
     def _go_on(self, position: int, index: int, hasher: blake3 | None) -> None:
         self.position, self._index, self._hasher = position, index, hasher

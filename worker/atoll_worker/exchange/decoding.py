@@ -42,12 +42,17 @@ class _Group:
         follows = position == self.begin + self.size_bytes
         return follows and entry.dtype == self.dtype and self.size_bytes < GROUP_BYTES
 
-    def tensors(self) -> Mapping[str, Tensor]:
+    def add(self, entry: TensorEntry) -> None:
+        """One more tensor, of one blob."""
+        self.entries.append(entry)
+        self.size_bytes += entry.blobs[0].size_bytes
+
+    def tensors(self) -> dict[str, Tensor]:
         """The tensors, which are views of the memory."""
         elements = self.memory.view(raw.DTYPES[self.dtype])
         item_bytes = layout.ITEM_BYTES[self.dtype]
         parts = elements.split_with_sizes(
-            [entry.size_bytes // item_bytes for entry in self.entries]
+            [entry.blobs[0].size_bytes // item_bytes for entry in self.entries]
         )
         return {
             entry.name: part if len(entry.shape) == 1 else part.view(entry.shape)
@@ -83,15 +88,14 @@ class Decoder:
         self._manifest = manifest
         self._encoding = _encoding_of(manifest)
         self._base = base
-        self._codecs = {entry.name: _codec_of(entry, base) for entry in manifest.tensors}
         self._into = into or {}
         self._compare = compare
         self._starts: list[int] = []
         self._segments: list[memoryview] = []
         """Memory for the content from each start on, up to the next."""
         self._groups: list[_Group] = []
-        self._own: dict[str, Tensor] = {}
-        """Bytes of tensors that share no memory."""
+        self._own: dict[str, tuple[Tensor, Codec]] = {}
+        """Bytes of tensors that share no memory, and what decodes them."""
         self._again: list[tuple[memoryview, int]] = []
         """Memory for blobs that are in the content already, and where."""
         self._equal: set[str] = set()
@@ -123,39 +127,28 @@ class Decoder:
         self._segments.clear()
         found: dict[str, Tensor] = {}
         for group in self._groups:
-            found.update(group.tensors())
-        for name in found.keys() & self._into.keys():
-            if _fits(self._into[name], found[name].dtype, found[name].shape):
-                found[name] = self._into[name].detach().copy_(found[name])
+            made = group.tensors()
+            found |= made | _overwritten(self._into, group, made)
         self._groups.clear()
         for entry in self._manifest.tensors:
             if entry.name in self._own:  # each is freed as soon as it is decoded
-                codec = self._codecs[entry.name]
-                found[entry.name] = _decode(entry, self._own.pop(entry.name), codec)
+                found[entry.name] = _decode(entry, *self._own.pop(entry.name))
         tensors = {entry.name: found[entry.name] for entry in self._manifest.tensors}
         manifest = self._manifest
         return Artifact(tensors, manifest.metadata, manifest.parents, self._encoding, self._base)
 
     def _place(self) -> None:
         """Give every tensor its memory, in the order of the content."""
-        positions: dict[str, int] = {}
+        content = self._manifest.content
+        digests = [digest for digest, _ in content.blobs]
+        starts = dict(zip(digests, content.starts[:-1], strict=True))
         position = 0
         for entry in self._manifest.tensors:
-            fresh = all(digest not in positions for digest, _ in entry.blobs)
-            if fresh and len(entry.blobs) == 1 and self._joins_group(entry, position):
-                positions[entry.blobs[0].digest] = position
-                position += entry.blobs[0].size_bytes
-                continue
-            content = raw.view(self._memory_of(entry))
-            for digest, size_bytes in entry.blobs:
-                target, content = content[:size_bytes], content[size_bytes:]
-                if digest in positions:
-                    self._again.append((target, positions[digest]))
-                    continue
-                positions[digest] = position
-                self._starts.append(position)
-                self._segments.append(target)
-                position += size_bytes
+            alone = entry.blobs[0] if len(entry.blobs) == 1 else None
+            if alone and starts[alone.digest] == position and self._joins_group(entry, position):
+                position += alone.size_bytes
+            else:
+                position = self._place_alone(entry, position, starts)
         for group in self._groups:
             group.memory = torch.empty(group.size_bytes, dtype=torch.uint8)
             self._starts.append(group.begin)
@@ -164,15 +157,26 @@ class Decoder:
         self._starts = [self._starts[index] for index in order]
         self._segments = [self._segments[index] for index in order]
 
+    def _place_alone(self, entry: TensorEntry, position: int, starts: Mapping[str, int]) -> int:
+        """How far the content is placed with this tensor; blobs that came before come again."""
+        memory = raw.view(self._memory_of(entry))
+        for digest, size_bytes in entry.blobs:
+            target, memory = memory[:size_bytes], memory[size_bytes:]
+            if starts[digest] < position:
+                self._again.append((target, starts[digest]))
+                continue
+            self._starts.append(position)
+            self._segments.append(target)
+            position += size_bytes
+        return position
+
     def _joins_group(self, entry: TensorEntry, position: int) -> bool:
         small = entry.encoding == layout.RAW and entry.blobs[0].size_bytes <= SMALL_BYTES
         if not small or (self._compare and entry.name in self._into):
             return False
         if not (self._groups and self._groups[-1].takes(entry, position)):
             self._groups.append(_Group(position, entry.dtype))
-        group = self._groups[-1]
-        group.entries.append(entry)
-        group.size_bytes += entry.blobs[0].size_bytes
+        self._groups[-1].add(entry)
         return True
 
     def _memory_of(self, entry: TensorEntry) -> Tensor:
@@ -181,7 +185,7 @@ class Decoder:
         if reused is not None and self._compare and _is_equal(entry, reused):
             self._equal.add(entry.name)
         memory = torch.empty(size, dtype=torch.uint8) if reused is None else reused
-        self._own[entry.name] = memory
+        self._own[entry.name] = memory, _codec_of(entry, self._base)
         return memory
 
     def _runs(self) -> list[Run]:
@@ -222,8 +226,23 @@ def _reusable(entry: TensorEntry, tensor: Tensor | None) -> Tensor | None:
     return tensor.detach().reshape(-1).view(torch.uint8)
 
 
+def _overwritten(
+    into: Mapping[str, Tensor], group: _Group, made: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors to overwrite that fit, with the values of those of the group."""
+    dtype = raw.DTYPES[group.dtype]
+    fitting = {}
+    for entry in group.entries if into else ():
+        tensor = into.get(entry.name)
+        if tensor is not None and _fits(tensor, dtype, entry.shape):
+            fitting[entry.name] = tensor.detach() if tensor.requires_grad else tensor
+    if fitting:
+        torch._foreach_copy_([*fitting.values()], [made[name] for name in fitting])
+    return fitting
+
+
 def _fits(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
-    return tensor.dtype == dtype and tuple(tensor.shape) == tuple(shape)
+    return tensor.dtype == dtype and tensor.shape == shape
 
 
 def _is_equal(entry: TensorEntry, memory: Tensor) -> bool:

@@ -89,8 +89,8 @@ def _received(tensor: Tensor, codecs: Sequence[Codec]) -> Tensor:
 
 
 def _content(tensor: Tensor, codecs: Sequence[Codec]) -> tuple[Codec, Tensor]:
-    """The tensor's encoding, and the first codec that takes it."""
-    for codec in codecs:
+    """The first codec that takes the tensor, and its encoding; the last is raw."""
+    for codec in codecs[:-1]:
         if layout.pays(codec.name, raw.NAMES.get(tensor.dtype, ""), tuple(tensor.shape)):
             with suppress(OutsideDomainError):
                 return codec, codec.encode(tensor)

@@ -7,9 +7,10 @@ vouches for; everything past it may be trusted.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, starmap
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from pydantic import JsonValue
@@ -27,11 +28,12 @@ MAX_PARENTS: Final = 4096
 MAX_REF_BYTES: Final = 256
 
 _DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
-_DIGESTS = re.compile(r"(?:blake3:[0-9a-f]{64}\n)*")
+_DIGESTS = re.compile(r"(?:blake3:[0-9a-f]{64}\n)*+")
 _ENCODING = re.compile(r"[a-z0-9-]{1,32}")
 _REF_SEGMENT = re.compile(r"[a-z0-9-]+")
 _SCHEMA: Final = 1
 _COLUMNS: Final = 5
+_Column = Sequence[Any]
 
 
 class ManifestError(ContentError):
@@ -143,7 +145,8 @@ def checked(manifest: Manifest) -> Manifest:
     """
     if len(manifest.tensors) > MAX_TENSORS:
         raise ManifestError(f"{len(manifest.tensors)} tensors, the limit is {MAX_TENSORS}")
-    _check_tensors(manifest.tensors)
+    if manifest.tensors:
+        _check_columns(*zip(*manifest.tensors, strict=True))
     _parse_parents(list(manifest.parents))
     _check_blobs(manifest)
     manifest.to_bytes()
@@ -182,7 +185,12 @@ def parse(content: bytes) -> Manifest:
 def _canonical(document: object) -> bytes:
     try:
         text = json.dumps(
-            document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True
+            document,
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+            ensure_ascii=True,
+            check_circular=False,  # a circle ends as too deep a nesting does
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise ManifestError(f"the metadata cannot be written as JSON: {error}") from error
@@ -206,12 +214,12 @@ def _parse_tensors(rows: object) -> tuple[TensorEntry, ...]:
         raise ManifestError(f"{len(rows)} tensors, the limit is {MAX_TENSORS}")
     if not all(isinstance(row, list) and len(row) == _COLUMNS for row in rows):
         raise ManifestError("a tensor is not [name, dtype, shape, encoding, blobs]")
-    tensors = [
-        TensorEntry(name, dtype, _tuple(shape), encoding, _blobs(blobs))
-        for name, dtype, shape, encoding, blobs in rows
-    ]
-    _check_tensors(tensors)
-    return tuple(tensors)
+    if not rows:
+        return ()
+    names, dtypes, shapes, encodings, blobs = zip(*rows, strict=True)
+    columns = names, dtypes, [*map(_tuple, shapes)], encodings, [*map(_blobs, blobs)]
+    _check_columns(*columns)
+    return tuple(starmap(TensorEntry, zip(*columns, strict=True)))
 
 
 def _tuple(values: object) -> Any:
@@ -219,45 +227,71 @@ def _tuple(values: object) -> Any:
 
 
 def _blobs(blobs: object) -> Any:
-    """Blobs, or whatever it is: `_check_tensors` looks."""
+    """Blobs, or whatever it is: `_check_listed` looks."""
     if not isinstance(blobs, list):
         return blobs
     return tuple([Blob(*it) if isinstance(it, list) and len(it) == 2 else it for it in blobs])
 
 
-def _check_tensors(tensors: Sequence[TensorEntry]) -> None:
+def _check_columns(
+    names: _Column, dtypes: _Column, shapes: _Column, encodings: _Column, blobs: _Column
+) -> None:
     """See that nothing is of another type than it says, and that no limit is broken.
 
-    A column at a time: there are up to 20,000 rows, and most manifests are in order.
+    There are up to 20,000 rows, most manifests are in order, and many tensors are alike: what
+    shows by a look at a whole column, or at one tensor of a kind, is not looked for in each.
     """
-    if not tensors:
-        return
-    names, dtypes, shapes, encodings, blobs = zip(*tensors, strict=True)
     _check_names(names)
-    for name, dtype in zip(names, dtypes, strict=True):
-        if not isinstance(dtype, str) or dtype not in layout.ITEM_BYTES:
-            raise ManifestError(f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
-    for name, encoding in zip(names, encodings, strict=True):
-        if encoding != layout.RAW:
-            _check_encoding(name, encoding)
-    for name, shape in zip(names, shapes, strict=True):
-        _check_shape(name, shape)
-    for name, listed in zip(names, blobs, strict=True):
-        _check_listed(name, listed)
-    for tensor in tensors:
-        _check_size(tensor)
+    needed = _needed(names, dtypes, shapes, encodings)
+    if not _are_sound(blobs):
+        for name, listed in zip(names, blobs, strict=True):
+            _check_listed(name, listed)
+    given = [sum([size for _, size in listed]) for listed in blobs]
+    for name, encoding, needs, has in zip(names, encodings, needed, given, strict=True):
+        if needs not in (None, has):
+            raise ManifestError(
+                f"tensor {name!r} needs {needs} bytes by its shape and encoding {encoding}, "
+                f"its blobs have {has}"
+            )
 
 
-def _check_names(names: Sequence[object]) -> None:
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise ManifestError("a tensor has no name")
-        if len(name) * 4 > MAX_NAME_BYTES < len(name.encode(errors="surrogatepass")):
+def _check_names(names: _Column) -> None:
+    if not _are(str, names) or not all(names):
+        raise ManifestError("a tensor has no name")
+    for name in names if len(max(names, key=len)) * 4 > MAX_NAME_BYTES else ():
+        if len(name.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
             raise ManifestError(
                 f"the tensor name {name[:40]!r}... is longer than {MAX_NAME_BYTES} bytes"
             )
     if len(set(names)) != len(names):
         raise ManifestError("two tensors have the same name")
+
+
+def _needed(
+    names: _Column, dtypes: _Column, shapes: _Column, encodings: _Column
+) -> Sequence[int | None]:
+    """See `_needed_bytes`, of each tensor."""
+    kinds = list(zip(dtypes, shapes, encodings, strict=True))
+    plain = _are(str, dtypes) and _are(str, encodings) and _are(tuple, shapes)
+    if not plain or not _are(int, chain.from_iterable(shapes)):  # a dict takes True for 1
+        return [_needed_bytes(name, *kind) for name, kind in zip(names, kinds, strict=True)]
+    one_of_kind = dict(zip(kinds, names, strict=True))
+    needed = {kind: _needed_bytes(name, *kind) for kind, name in one_of_kind.items()}
+    return [needed[kind] for kind in kinds]
+
+
+def _needed_bytes(name: str, dtype: Any, shape: Any, encoding: Any) -> int | None:
+    """What the blobs of a tensor have together; None where only readers of later versions know."""
+    if not isinstance(dtype, str) or dtype not in layout.ITEM_BYTES:
+        raise ManifestError(f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+    _check_encoding(name, encoding)
+    _check_shape(name, shape)
+    if encoding not in layout.ENCODINGS:
+        return None
+    try:
+        return layout.encoded_bytes(encoding, dtype, shape)
+    except ValueError as error:
+        raise ManifestError(f"tensor {name!r}: {error}") from error
 
 
 def _check_encoding(name: str, encoding: object) -> None:
@@ -277,6 +311,18 @@ def _check_shape(name: str, shape: object) -> None:
         raise ManifestError(f"tensor {name!r} has more than {MAX_ARTIFACT_BYTES} bytes")
 
 
+def _are_sound(blobs: _Column) -> bool:
+    """Whether `_check_listed` would refuse none: one look at all."""
+    if not _are(tuple, blobs):
+        return False
+    listed = list(chain.from_iterable(blobs))
+    if not _are(Blob, listed):
+        return False
+    sizes = [size for _, size in listed]
+    is_typed = _are(str, [digest for digest, _ in listed]) and _are(int, sizes)
+    return is_typed and all(0 < size <= MAX_BLOB_BYTES for size in set(sizes))
+
+
 def _check_listed(name: str, blobs: Any) -> None:
     if not isinstance(blobs, tuple):
         raise ManifestError(f"the blobs of tensor {name!r} are no list")
@@ -289,22 +335,6 @@ def _check_listed(name: str, blobs: Any) -> None:
             raise ManifestError(
                 f"a blob of tensor {name!r} has {size} bytes, the limit is {MAX_BLOB_BYTES}"
             )
-
-
-def _check_size(tensor: TensorEntry) -> None:
-    """Encodings of later versions have sizes that only their readers know."""
-    if tensor.encoding not in layout.ENCODINGS:
-        return
-    try:
-        needed = layout.encoded_bytes(tensor.encoding, tensor.dtype, tensor.shape)
-    except ValueError as error:
-        raise ManifestError(f"tensor {tensor.name!r}: {error}") from error
-    given = sum([blob.size_bytes for blob in tensor.blobs])
-    if given != needed:
-        raise ManifestError(
-            f"tensor {tensor.name!r} needs {needed} bytes by its shape and encoding "
-            f"{tensor.encoding}, its blobs have {given}"
-        )
 
 
 def _parse_parents(parents: object) -> tuple[str, ...]:
@@ -324,9 +354,9 @@ def _check_digests(digests: Sequence[str]) -> None:
 
 
 def _check_blobs(manifest: Manifest) -> None:
-    distinct = {blob for tensor in manifest.tensors for blob in tensor.blobs}
-    _check_digests([blob.digest for blob in distinct])
-    sizes = dict(distinct)
+    distinct = set(chain.from_iterable([tensor.blobs for tensor in manifest.tensors]))
+    sizes = dict(manifest.content.blobs)
+    _check_digests([*sizes])
     if len(sizes) < len(distinct):
         twice = next(blob.digest for blob in distinct if sizes[blob.digest] != blob.size_bytes)
         raise ManifestError(f"the blob {twice} is listed with two sizes")
@@ -339,6 +369,11 @@ def _check_blobs(manifest: Manifest) -> None:
             f"the artifact has {manifest.decoded_bytes} bytes in memory, the limit is "
             f"{MAX_ARTIFACT_BYTES}"
         )
+
+
+def _are(kind: type, values: Iterable[object]) -> bool:
+    """Whether all are of a type, of which each is looked at once; True is no int here."""
+    return all(issubclass(it, kind) and it is not bool for it in set(map(type, values)))
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -52,7 +52,7 @@ class Codec:
 def on_cpu(tensor: Tensor) -> Tensor:
     """The values in row-major order, on the CPU; the tensor's own memory where it is so."""
     found = tensor.detach() if tensor.requires_grad else tensor
-    found = found if found.device.type == "cpu" else found.cpu()
+    found = found if found.is_cpu else found.cpu()
     return found if found.is_contiguous() else found.contiguous()
 
 

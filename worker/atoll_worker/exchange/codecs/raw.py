@@ -22,7 +22,10 @@ def view(tensor: Tensor) -> memoryview:
     """
     if sys.byteorder != "little":
         raise NotImplementedError("encodings are little-endian, this machine is not")
-    return on_cpu(tensor).reshape(-1).view(torch.uint8).numpy().data
+    found = on_cpu(tensor)
+    if found.dtype == torch.bfloat16 or found.numel() == 0:  # which NumPy lacks, or does not cast
+        return found.reshape(-1).view(torch.uint8).numpy().data
+    return found.numpy().data.cast("B")
 
 
 def decode(content: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
