@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, starmap
+from itertools import chain
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from pydantic import JsonValue
@@ -219,7 +219,7 @@ def _parse_tensors(rows: object) -> tuple[TensorEntry, ...]:
     names, dtypes, shapes, encodings, blobs = zip(*rows, strict=True)
     columns = names, dtypes, [*map(_tuple, shapes)], encodings, [*map(_blobs, blobs)]
     _check_columns(*columns)
-    return tuple(starmap(TensorEntry, zip(*columns, strict=True)))
+    return tuple(map(TensorEntry, *columns))
 
 
 def _tuple(values: object) -> Any:
@@ -247,6 +247,8 @@ def _check_columns(
         for name, listed in zip(names, blobs, strict=True):
             _check_listed(name, listed)
     given = [sum([size for _, size in listed]) for listed in blobs]
+    if given == needed:
+        return
     for name, encoding, needs, has in zip(names, encodings, needed, given, strict=True):
         if needs not in (None, has):
             raise ManifestError(
@@ -275,9 +277,10 @@ def _needed(
     plain = _are(str, dtypes) and _are(str, encodings) and _are(tuple, shapes)
     if not plain or not _are(int, chain.from_iterable(shapes)):  # a dict takes True for 1
         return [_needed_bytes(name, *kind) for name, kind in zip(names, kinds, strict=True)]
-    one_of_kind = dict(zip(kinds, names, strict=True))
-    needed = {kind: _needed_bytes(name, *kind) for kind, name in one_of_kind.items()}
-    return [needed[kind] for kind in kinds]
+    first: dict[tuple[Any, ...], int] = {}
+    alike = list(map(first.setdefault, kinds, range(len(kinds))))  # each to the first of its kind
+    needed = {row: _needed_bytes(names[row], *kind) for kind, row in first.items()}
+    return [needed[row] for row in alike]
 
 
 def _needed_bytes(name: str, dtype: Any, shape: Any, encoding: Any) -> int | None:
