@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 
 from pydantic import JsonValue
 
+from atoll_worker.exchange import plain_rows
 from atoll_worker.exchange.codecs import layout
 from atoll_worker.exchange.content import Blob, Content, ContentError, digest_of
 
@@ -143,8 +144,6 @@ def checked(manifest: Manifest) -> Manifest:
     Raises:
         ManifestError: naming the limit that is broken, or what is not as it should be.
     """
-    if len(manifest.tensors) > MAX_TENSORS:
-        raise ManifestError(f"{len(manifest.tensors)} tensors, the limit is {MAX_TENSORS}")
     if manifest.tensors:
         _check_columns(*zip(*manifest.tensors, strict=True))
     _parse_parents(list(manifest.parents))
@@ -163,7 +162,8 @@ def parse(content: bytes) -> Manifest:
         raise ManifestError(
             f"the manifest has {len(content)} bytes, the limit is {MAX_MANIFEST_BYTES}"
         )
-    document = _load(content)
+    rest, plain = plain_rows.take_out(content)
+    document = _load(rest)
     if set(document) != {"schema", "tensors", "metadata", "parents"}:
         raise ManifestError("the manifest has other keys than schema, tensors, metadata, parents")
     if document["schema"] != _SCHEMA:
@@ -171,12 +171,12 @@ def parse(content: bytes) -> Manifest:
     if not isinstance(document["metadata"], dict):
         raise ManifestError("the manifest's metadata are no object")
     manifest = Manifest(
-        tensors=_parse_tensors(document["tensors"]),
+        tensors=_entries(_parse_tensors(document["tensors"]) if plain is None else plain),
         metadata=document["metadata"],
         parents=_parse_parents(document["parents"]),
     )
     _check_blobs(manifest)
-    if _canonical(document) != content:
+    if _canonical(document) != rest:
         raise ManifestError("the manifest is not written canonically")
     manifest.__dict__["_encoded"] = content  # what it would be written as
     return manifest
@@ -207,19 +207,24 @@ def _load(content: bytes) -> dict[str, Any]:
     return document
 
 
-def _parse_tensors(rows: object) -> tuple[TensorEntry, ...]:
+def _entries(columns: Sequence[_Column]) -> tuple[TensorEntry, ...]:
+    if not columns:
+        return ()
+    _check_columns(*columns)
+    return tuple(map(TensorEntry, *columns))
+
+
+def _parse_tensors(rows: object) -> Sequence[_Column]:
+    """The columns; none if there are no tensors."""
     if not isinstance(rows, list):
         raise ManifestError("the manifest's tensors are no list")
-    if len(rows) > MAX_TENSORS:
-        raise ManifestError(f"{len(rows)} tensors, the limit is {MAX_TENSORS}")
+    _check_length(rows)
     if not all(isinstance(row, list) and len(row) == _COLUMNS for row in rows):
         raise ManifestError("a tensor is not [name, dtype, shape, encoding, blobs]")
     if not rows:
         return ()
     names, dtypes, shapes, encodings, blobs = zip(*rows, strict=True)
-    columns = names, dtypes, [*map(_tuple, shapes)], encodings, [*map(_blobs, blobs)]
-    _check_columns(*columns)
-    return tuple(map(TensorEntry, *columns))
+    return names, dtypes, [*map(_tuple, shapes)], encodings, [*map(_blobs, blobs)]
 
 
 def _tuple(values: object) -> Any:
@@ -241,6 +246,7 @@ def _check_columns(
     There are up to 20,000 rows, most manifests are in order, and many tensors are alike: what
     shows by a look at a whole column, or at one tensor of a kind, is not looked for in each.
     """
+    _check_length(names)
     _check_names(names)
     needed = _needed(names, dtypes, shapes, encodings)
     if not _are_sound(blobs):
@@ -255,6 +261,11 @@ def _check_columns(
                 f"tensor {name!r} needs {needs} bytes by its shape and encoding {encoding}, "
                 f"its blobs have {has}"
             )
+
+
+def _check_length(rows: _Column) -> None:
+    if len(rows) > MAX_TENSORS:
+        raise ManifestError(f"{len(rows)} tensors, the limit is {MAX_TENSORS}")
 
 
 def _check_names(names: _Column) -> None:

@@ -204,3 +204,38 @@ def test_nesting_without_end_is_refused() -> None:
 @pytest.mark.parametrize("ref", ["a", "assignment/3", "checkpoints/island-1/200", "x" * 256])
 def test_refs(ref: str) -> None:
     assert manifests.check_ref(ref) == ref
+
+
+def test_metadata_that_hold_themselves_are_refused() -> None:
+    circle: dict[str, Any] = {}
+    circle["again"] = circle
+    with pytest.raises(ManifestError, match="cannot be written as JSON"):
+        Manifest((), circle).to_bytes()
+
+
+@given(st.integers(0, 2), st.integers(1, 4), JSON)
+def test_one_odd_row_among_many_is_found(at: int, column: int, value: Any) -> None:
+    """Rows that are alike are looked at once: True is not 1, and 2.0 is not 2."""
+    entry = a_manifest().tensors[0]
+    rows = [list(entry._replace(name=name)) for name in ("a", "b", "é")]
+    rows[at][column] = value
+    document = {**json.loads(a_manifest().to_bytes()), "tensors": rows}
+    alone = {**document, "tensors": [rows[at]]}
+    accepted = []
+    for it in (document, alone):
+        try:
+            manifests.parse(json.dumps(it, sort_keys=True, separators=(",", ":")).encode())
+        except ManifestError:
+            accepted.append(False)
+        else:
+            accepted.append(True)
+    assert accepted[0] == accepted[1]
+
+
+@pytest.mark.parametrize(("shape", "size"), [([True, 6], 24), ([2.0, 3], 24), ([6], 24.0)])
+def test_a_row_that_only_python_takes_for_another_is_refused(shape: list[Any], size: Any) -> None:
+    entry = a_manifest().tensors[0]._replace(shape=(1, 6) if shape[0] is True else (2, 3))
+    rows = [list(entry._replace(name=name)) for name in ("a", "b", "é")]
+    rows[1][2], rows[1][4] = shape, [[DIGEST, size]]
+    with pytest.raises(ManifestError, match="tensor 'b'"):
+        manifests.parse(altered(tensors=rows))
