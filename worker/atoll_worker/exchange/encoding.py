@@ -1,6 +1,6 @@
 """From artifacts to content: the only place where tensors become bytes; `decoding` goes back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -89,12 +89,12 @@ def _received(tensor: Tensor, codecs: Sequence[Codec]) -> Tensor:
 
 
 def _content(tensor: Tensor, codecs: Sequence[Codec]) -> tuple[Codec, Tensor]:
-    """The first codec that takes the tensor, and its encoding; the last is raw."""
+    """The first codec that takes the tensor, and its encoding; the last is raw: the tensor."""
     for codec in codecs[:-1]:
         if layout.pays(codec.name, raw.NAMES.get(tensor.dtype, ""), tuple(tensor.shape)):
             with suppress(OutsideDomainError):
                 return codec, codec.encode(tensor)
-    return raw.CODEC, raw.CODEC.encode(tensor)
+    return raw.CODEC, tensor
 
 
 def _encode(name: str, artifact: Artifact, blobs: dict[str, memoryview]) -> TensorEntry:
@@ -111,10 +111,10 @@ def _encode(name: str, artifact: Artifact, blobs: dict[str, memoryview]) -> Tens
     return TensorEntry(name, raw.NAMES[tensor.dtype], tuple(tensor.shape), used.name, tuple(listed))
 
 
-def _split(content: memoryview) -> Iterator[memoryview]:
+def _split(content: memoryview) -> Sequence[memoryview]:
     """Pieces of at most one blob; none for no bytes."""
-    for start in range(0, len(content), manifests.MAX_BLOB_BYTES):
-        yield content[start : start + manifests.MAX_BLOB_BYTES]
+    limit = manifests.MAX_BLOB_BYTES
+    return [content[start : start + limit] for start in range(0, len(content), limit)]
 
 
 def _require_depth(artifact: Artifact) -> None:

@@ -52,8 +52,7 @@ def _read(
     digests: list[str],
     sizes: list[str],
 ) -> Columns:
-    """The columns; many rows share a shape and a size."""
+    """The columns; many rows share a shape."""
     shape_of = {text: tuple(json.loads(text)) for text in set(shapes)}
-    size_of = {text: int(text) for text in set(sizes)}
-    blobs = map(Blob, digests, [size_of[text] for text in sizes])
-    return names, dtypes, [shape_of[text] for text in shapes], encodings, [(it,) for it in blobs]
+    blobs = [(blob,) for blob in map(Blob, digests, map(int, sizes))]
+    return names, dtypes, [shape_of[text] for text in shapes], encodings, blobs
