@@ -3,31 +3,32 @@
 Two workers alternate: "bulk" has the setting that the local runtime gives all of its processes,
 "plain" has glibc's own. Each trains (Digits, the island's own loop of step_overhead.py, and a
 bare convolutional step whose activations are MiBs), publishes 512 MiB to a hub, fetches them into
-new memory and into memory it has, and trains again. A figure is the median of its rounds, a
-ratio the median of its rounds' ratios; every round has fresh processes. CPU and memory are the
-worker's own.
+new memory and into memory it has, and trains again. Every round has fresh processes, and CPU and
+memory are the worker's own.
+
+Rounds go by pairs, in the second of which the other worker does each thing first: on a virtual
+machine whoever first takes memory that was free pays for the host, which has to back it, and that
+can double what a fetch takes. A figure is the median of its pairs, each the mean of its two rounds;
+a ratio is one of such means.
 """
 
 import argparse
 import json
 import os
-import resource
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Final
 
+from commands import Answer, Commanded, obey
+from costs import measured
+from figures import Figure, Target, median, parser, say, tell
 from hub import running
+from papers import credentials, new_authority, paper
 
-from atoll_api.names import Process, Ref
-from atoll_operator.identity import Authority
+from atoll_api.names import Ref
 from atoll_operator.local.environment import hub_environment
 
-JOB: Final = "benchmark"
 REF: Final = Ref("checkpoints/island-0/1")
 COMMANDS: Final = (
     "digits",
@@ -39,43 +40,6 @@ COMMANDS: Final = (
     "convolutions",
 )
 MIB: Final = 1 << 20
-
-Answer = dict[str, float]
-Figure = dict[str, object]
-
-
-class Worker:
-    """The process that is measured: `main` with an order, in an environment of its own."""
-
-    def __init__(self, environment: Mapping[str, str], order: dict[str, Any]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        self._write(order)
-
-    def __call__(self, command: str) -> Answer:
-        """Do one thing, and say what it took."""
-        self._write(command)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a worker died at {command}: see above")
-        answer: Answer = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _write(self, document: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(document) + "\n")
-        self._process.stdin.flush()
 
 
 class Work:
@@ -90,13 +54,11 @@ class Work:
         from atoll_worker.data.load import load  # noqa: PLC0415
         from atoll_worker.data.part import Part  # noqa: PLC0415
         from atoll_worker.exchange.client import ExchangeClient  # noqa: PLC0415
-        from atoll_worker.exchange.identity import Credentials  # noqa: PLC0415
         from atoll_worker.ports import Artifact  # noqa: PLC0415
         from atoll_worker.tasks.diffusion.task import DiffusionTask  # noqa: PLC0415
 
         torch.set_num_threads(1)
-        pem = [order[key].encode() for key in ("certificate", "key", "authority")]
-        self._client = ExchangeClient(order["address"], Credentials(Process(JOB, "island"), *pem))
+        self._client = ExchangeClient(order["address"], credentials(order["paper"]))
         self._artifact = Artifact
         self._torch = torch
         self._digits = digits
@@ -114,6 +76,10 @@ class Work:
             torch.nn.SiLU(),
             torch.nn.Conv2d(64, 1, 3, padding=1),
         )
+
+    def do(self, command: str) -> Answer:
+        """One thing, and what it took."""
+        return measured(getattr(self, command))
 
     def digits(self) -> None:
         """The loop of an island."""
@@ -144,125 +110,94 @@ class Work:
         return ((f"t{i}", tensor) for i, tensor in enumerate(self._tensors))
 
 
-def work() -> None:
-    """Do what standard input says, and answer by what it took."""
-    worker = Work(json.loads(sys.stdin.readline()))
-    for line in sys.stdin:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts at what is there now
-        before, cpu, began = _mib("VmRSS"), _cpu(), time.perf_counter()
-        getattr(worker, json.loads(line))()
-        answer = {
-            "seconds": time.perf_counter() - began,
-            "cpu": _cpu() - cpu,
-            "peak": _mib("VmHWM") - before,
-            "kept": _mib("VmRSS") - before,
-        }
-        print(json.dumps(answer), flush=True)
-    os._exit(0)
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _mib(key: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(it.split()[1]) / 1024 for it in lines if it.startswith(f"{key}:"))
-
-
 def measure(rounds: int, size_bytes: int, steps: int) -> dict[str, list[list[Answer]]]:
     """What each command took each of the two workers, in every round."""
-    authority = Authority(JOB, datetime.now(UTC))
-    own = authority.issue(Process(JOB, "island"))
-    order = {"certificate": own.certificate, "key": own.key, "authority": own.authority}
-    papers: dict[str, Any] = {key: content.decode() for key, content in order.items()}
+    authority = new_authority()
+    order = {"paper": paper(authority, "island"), "size_bytes": size_bytes, "steps": steps}
     bulk = hub_environment(os.environ)
     plain = {key: value for key, value in bulk.items() if not key.startswith("MALLOC_")}
     found: dict[str, list[list[Answer]]] = {"plain": [], "bulk": []}
     for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-        with running(authority) as one, running(authority) as two:
-            papers |= {"size_bytes": size_bytes, "steps": steps}
-            workers = {
-                "plain": Worker(plain, papers | {"address": one.address}),
-                "bulk": Worker(bulk, papers | {"address": two.address}),
-            }
-            try:
-                alternate(workers, found, number)
-            finally:
-                for worker in workers.values():
-                    worker.close()
+        say(f"round {number + 1} of {rounds}")
+        with ExitStack() as stack:
+            workers = {}
+            for name, environment in (("plain", plain), ("bulk", bulk)):
+                hub = stack.enter_context(running(authority))
+                workers[name] = Commanded("allocator.py", "--worker", environment=environment)
+                stack.callback(workers[name].close)
+                workers[name].write(order | {"address": hub.address})
+            alternate(workers, found, number)
     return found
 
 
 def alternate(
-    workers: dict[str, Worker], found: dict[str, list[list[Answer]]], number: int
+    workers: dict[str, Commanded], found: Mapping[str, list[list[Answer]]], number: int
 ) -> None:
     """All commands, each by one worker and then by the other, in an order that swaps."""
     for name, worker in workers.items():
-        worker("digits")  # warms up
-        worker("convolutions")
+        worker("do", "digits")  # warms up
+        worker("do", "convolutions")
         found[name].append([])
     for place, command in enumerate(COMMANDS):
         order = list(workers) if (place + number) % 2 == 0 else list(reversed(workers))
         for name in order:
-            found[name][-1].append(workers[name](command))
+            found[name][-1].append(workers[name]("do", command))
 
 
-def results(found: dict[str, list[list[Answer]]], size_bytes: int) -> list[Figure]:
+def results(found: Mapping[str, list[list[Answer]]], size_bytes: int) -> list[Figure]:
     """Ratios of training, costs of moving."""
     made = []
     for place, command in enumerate(COMMANDS):
-        plain, bulk = ([it[place] for it in found[arm]] for arm in ("plain", "bulk"))
-        later = "" if place < 2 else " after"
+        plain, bulk = (paired([it[place] for it in found[arm]]) for arm in ("plain", "bulk"))
         if command in ("digits", "convolutions"):
-            runs = [b["cpu"] / p["cpu"] for p, b in zip(plain, bulk, strict=True)]
-            made.append(
-                figure(f"{command}{later}: CPU of a step, bulk / plain", runs, "ratio", 1.03)
-            )
-            runs = [b["seconds"] / p["seconds"] for p, b in zip(plain, bulk, strict=True)]
-            made.append(figure(f"{command}{later}: time of a step, bulk / plain", runs, "ratio"))
-            continue
-        for arm, answers in (("plain", plain), ("bulk", bulk)):
-            runs = [it["cpu"] / size_bytes * 1e9 for it in answers]
-            made.append(figure(f"{command}: {arm}: CPU", runs, "s/GB"))
-            made.append(figure(f"{command}: {arm}: peak", [it["peak"] for it in answers], "MiB"))
-            made.append(figure(f"{command}: {arm}: kept", [it["kept"] for it in answers], "MiB"))
+            name = command if place < 2 else f"{command} after"
+            made += training(name, plain, bulk)
+        else:
+            made += moving(f"{command}: plain", plain, size_bytes)
+            made += moving(f"{command}: bulk", bulk, size_bytes)
     return made
 
 
-def figure(name: str, runs: list[float], unit: str, target: float | None = None) -> Figure:
-    """The median of its rounds, with whether its target is met."""
-    value = statistics.median(runs)
-    return {
-        "name": name,
-        "value": round(value, 4),
-        "unit": unit,
-        "target": target,
-        "met": None if target is None else value <= target,
-        "runs": [round(run, 4) for run in runs],
+def paired(rounds: Sequence[Answer]) -> list[Answer]:
+    """Means of every two rounds: the first of one was the second of the other."""
+    return [
+        {key: (one[key] + other[key]) / 2 for key in one}
+        for one, other in zip(rounds[::2], rounds[1::2], strict=True)
+    ]
+
+
+def training(name: str, plain: Sequence[Answer], bulk: Sequence[Answer]) -> list[Figure]:
+    """What a step takes with the setting, in parts of what it takes without."""
+    ratios = {
+        key: [b[key] / p[key] for p, b in zip(plain, bulk, strict=True)] for key in ("cpu", "wall")
     }
+    return [
+        median(f"{name}: CPU of a step, bulk / plain", ratios["cpu"], "ratio", Target(1.03)),
+        median(f"{name}: time of a step, bulk / plain", ratios["wall"], "ratio"),
+    ]
+
+
+def moving(name: str, answers: Sequence[Answer], size_bytes: int) -> list[Figure]:
+    """What an artifact takes."""
+    return [
+        median(f"{name}: CPU", [it["cpu"] / size_bytes * 1e9 for it in answers], "s/GB"),
+        median(f"{name}: peak", [it["growth"] / MIB for it in answers], "MiB"),
+        median(f"{name}: kept", [it["kept"] / MIB for it in answers], "MiB"),
+    ]
 
 
 def main() -> None:
-    """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="64 MiB, short training, 2 rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    """Measure, print, and write JSON where asked; or be one of the workers."""
+    asked = parser(__doc__, "64 MiB, short training, 2 rounds")
+    asked.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = asked.parse_args()
     if options.worker:
-        work()
+        obey(Work(json.loads(sys.stdin.readline())))
+        os._exit(0)  # no thread of gRPC's may keep it
     size_bytes = (64 if options.quick else 512) * MIB
-    rounds, steps = (2, 300) if options.quick else (5, 1000)
+    rounds, steps = (2, 300) if options.quick else (6, 1000)
     found = results(measure(rounds, size_bytes, steps), size_bytes)
-    for one in found:
-        met = "" if one["met"] is None else ("  met" if one["met"] else "  MISSED")
-        target = "" if one["target"] is None else f"  target <= {one['target']}"
-        print(f"{one['name']:48} {one['value']:>10} {one['unit']}{target}{met}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    tell(found, options.json)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,14 @@ An encoding pays where the bytes that it saves take longer to send than it takes
 decode, one after the other: below (1 - share) / (encode + decode) gigabytes a second.
 """
 
-import argparse
-import json
 import os
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from costs import cpu_of, pays_below
+from figures import Figure, Target, median, parser, tell
 from torch import Tensor
 
 from atoll_api.spec.exchange import Encoding
@@ -30,7 +25,6 @@ from atoll_worker.exchange.codecs.registry import BOUNDS, encoders
 
 COLUMNS = 4096
 CHANGE = 0.01
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -44,20 +38,13 @@ class Measured:
     """The greatest, in parts of the bound's own measure."""
 
 
-def cpu_seconds(work: Callable[[], Result]) -> tuple[float, Result]:
-    """CPU seconds of this process, and what the work made."""
-    began = time.process_time()
-    result = work()
-    return time.process_time() - began, result
-
-
 def once(codec: Codec, x_RC: Tensor, base_RC: Tensor, measured: Measured) -> None:
     """Encode and decode, and see what came of it."""
     gigabytes = x_RC.nbytes / 1e9
-    seconds, content = cpu_seconds(lambda: codec.encode(x_RC))
+    seconds, content = cpu_of(lambda: codec.encode(x_RC))
     measured.encode.append(seconds / gigabytes)
     flat = content.reshape(-1).view(torch.uint8)
-    seconds, back_RC = cpu_seconds(lambda: codec.decode(flat, x_RC.dtype, tuple(x_RC.shape)))
+    seconds, back_RC = cpu_of(lambda: codec.decode(flat, x_RC.dtype, tuple(x_RC.shape)))
     measured.decode.append(seconds / gigabytes)
     measured.share = flat.nbytes / x_RC.nbytes
     bound = codec.bound
@@ -93,47 +80,28 @@ def measure(runs: int, rows: int) -> dict[Encoding, Measured]:
     return measured
 
 
-def results(measured: dict[Encoding, Measured]) -> list[dict[str, object]]:
+def results(measured: dict[Encoding, Measured]) -> list[Figure]:
     """Every figure, by codec."""
     found = []
     for name, one in measured.items():
         bound = BOUNDS[name]
-        met = one.error <= bound.relative
-        encode, decode = statistics.median(one.encode), statistics.median(one.decode)
         found += [
-            _figure(f"{name} encode", encode, "CPU-s/GB") | {"runs": _rounded(one.encode)},
-            _figure(f"{name} decode", decode, "CPU-s/GB") | {"runs": _rounded(one.decode)},
-            _figure(f"{name} bytes", one.share, "share of raw"),
-            _figure(f"{name} error", max(0.0, one.error), f"of {bound.of}")
-            | {"target": bound.relative, "met": met},
+            median(f"{name} encode", one.encode, "CPU-s/GB"),
+            median(f"{name} decode", one.decode, "CPU-s/GB"),
+            Figure(f"{name} bytes", one.share, "share of raw"),
+            Figure(f"{name} error", max(0.0, one.error), f"of {bound.of}", Target(bound.relative)),
         ]
         if one.share < 1:
-            pays = 8 * (1 - one.share) / (encode + decode)
-            found.append(_figure(f"{name} pays below", pays, "Gbit/s"))
+            pays = pays_below(one.share, found[-4].value, found[-3].value)
+            found.append(Figure(f"{name} pays below", pays, "Gbit/s"))
     return found
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [round(value, 4) for value in values]
-
-
-def _figure(name: str, value: float, unit: str) -> dict[str, object]:
-    return {"name": name, "value": round(value, 5), "unit": unit, "target": None, "met": None}
 
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="16 MiB instead of 256")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    options = parser(__doc__, "16 MiB instead of 256").parse_args()
     found = results(measure(5, 1024) if options.quick else measure(7, 16384))
-    for one in found:
-        met = "" if one["met"] is None else ("  met" if one["met"] else "  MISSED")
-        target = "" if one["target"] is None else f"  bound {one['target']:.5f}"
-        print(f"{one['name']:24} {one['value']:>10} {one['unit']}{target}{met}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    tell(found, options.json)
 
 
 if __name__ == "__main__":

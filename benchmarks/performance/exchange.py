@@ -23,7 +23,6 @@ import signal
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,15 +34,14 @@ from typing import Final
 import exchange_flower
 import exchange_nvflare
 import exchange_peers
-from exchange_figures import Figure, Target, median, worst, write
 from exchange_islands import BARE, Islands, Plain, Sample, Shape
 from exchange_peers import Peer, Round
+from figures import Figure, Target, median, parser, say, tell, worst
 
 MIB: Final = 1 << 20
 EMPTY_ROUNDS: Final = 200
 BARE_WORDS: Final = "without TLS and digests"
 _START: Final = {"Flower": exchange_flower.start, "NVFlare": exchange_nvflare.start}
-_BEGAN: Final = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,6 @@ class Plan:
     large_bytes: int
     peers: Sequence[str]
     peers_folder: Path
-
-    @property
-    def whole(self) -> bool:
-        """Whether the payload is the one that the targets are for."""
-        return self.large_bytes == 512 * MIB
-
-
-def say(text: str) -> None:
-    """Tell how far it is, apart from the figures."""
-    print(f"{time.monotonic() - _BEGAN:6.0f} s  {text}", file=sys.stderr, flush=True)
 
 
 def one_way(label: str, plan: Plan, shape: Shape) -> dict[str, list[Sample]]:
@@ -219,17 +207,9 @@ def measure(plan: Plan) -> list[Figure]:
 
 def options() -> argparse.Namespace:
     """What the user asked for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add(
-        "--quick",
-        action="store_true",
-        help="64 MiB in place of 512, which have no targets, and 3 rounds",
-    )
+    asked = parser(__doc__, "64 MiB in place of 512, which have no targets, and 3 rounds")
+    add = asked.add_argument
     add("--rounds", type=int, metavar="N", help="measured rounds of each arm (default: 7)")
-    add("--json", type=Path, metavar="FILE", help="write the figures there")
     add("--strict", action="store_true", help="exit with 1 if a target is missed")
     add("--with-flower", action="store_true", help=f"beside Flower {exchange_flower.VERSION}")
     add("--with-nvflare", action="store_true", help=f"beside NVFlare {exchange_nvflare.VERSION}")
@@ -240,7 +220,7 @@ def options() -> argparse.Namespace:
         default=exchange_peers.default_folder(),
         help="where the environments of peers are made and kept (default: %(default)s)",
     )
-    return parser.parse_args()
+    return asked.parse_args()
 
 
 def stop(number: int, frame: FrameType | None) -> None:
@@ -268,10 +248,7 @@ def main() -> None:
     found = measure(plan)
     print(f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after", end=", ")
     print(f"{os.cpu_count()} cores, {', '.join(versions)}")
-    for one in found:
-        print(one)
-    if chosen.json is not None:
-        write(found, chosen.json)
+    tell(found, chosen.json)
     missed = [one.name for one in found if one.met is False]
     if missed and chosen.strict:
         raise SystemExit(f"{len(missed)} targets missed")

@@ -44,6 +44,7 @@ class FirstBytes:
 vars(blake3)["blake3"] = FirstBytes  # before anything of the product imports it
 
 import exchange_ends  # noqa: E402
+from papers import JOB, Paper, process  # noqa: E402
 
 from atoll_worker.exchange.access import Action  # noqa: E402
 from atoll_worker.exchange.guard import Context, Guard  # noqa: E402
@@ -82,11 +83,10 @@ class BareEnd(exchange_ends.OurEnd):
     """Atoll with neither."""
 
     def _guard(self) -> Guard:
-        return Anybody(exchange_ends.JOB)
+        return Anybody(JOB)
 
-    def _prove(self, role: str, paper: dict[str, str]) -> Credentials:
-        del paper
-        return NoPapers(Process(exchange_ends.JOB, role), b"", b"", b"")
+    def _prove(self, paper: Paper) -> Credentials:
+        return NoPapers(process(paper), b"", b"", b"")
 
 
 if __name__ == "__main__":

@@ -8,21 +8,23 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import torch
+from commands import Answer, obey
+from costs import measured
+from papers import JOB, Paper, credentials
 from torch import Tensor
 
-from atoll_api.names import Process, Ref
+from atoll_api.names import Ref
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.guard import Guard
@@ -39,25 +41,8 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 4 * MESSAGE_BYTES),
     ("grpc.use_local_subchannel_pool", 1),
 )
-JOB: Final = "benchmark"
 FRESH_STRIDE: Final = 65_536
 """One number in as many is altered from round to round: no framework can know a piece of it."""
-
-Answer = dict[str, Any]
-
-
-def cpu_seconds() -> float:
-    """User and system time of this process and all its threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def status_bytes(key: str) -> int:
-    """VmRSS or VmHWM of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def payload(size_bytes: int, count: int, seed: int) -> dict[str, Tensor]:
@@ -93,21 +78,11 @@ class Payloads:
         return self._warm[size_bytes, count]
 
 
-def measured(work: Callable[[], object]) -> Answer:
-    """Wall and CPU seconds of a piece of work, and how much memory it took on the way."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts at what is there now
-    before, cpu, began = status_bytes("VmRSS"), cpu_seconds(), time.perf_counter()
-    work()
-    wall = time.perf_counter() - began
-    growth = status_bytes("VmHWM") - before
-    return {"wall": wall, "cpu": cpu_seconds() - cpu, "growth": growth}
-
-
 class OurEnd:
     """Serves snapshots or a store, publishes and fetches: Atoll as it is."""
 
-    def __init__(self, papers: dict[str, dict[str, str]], store: str) -> None:
-        self._credentials = {role: self._prove(role, it) for role, it in papers.items()}
+    def __init__(self, papers: list[Paper], store: str) -> None:
+        self._credentials = {it["role"]: self._prove(it) for it in papers}
         self._shelf: Snapshots | Store = Store(Path(store)) if store else Snapshots()
         self._payloads = Payloads()
         self._clients: dict[tuple[str, str], ExchangeClient] = {}
@@ -169,14 +144,13 @@ class OurEnd:
 
     def cpu(self) -> Answer:
         """CPU seconds so far."""
-        return {"cpu": cpu_seconds()}
+        return {"cpu": time.process_time()}
 
     def _guard(self) -> Guard:
         return Guard(JOB)
 
-    def _prove(self, role: str, paper: dict[str, str]) -> Credentials:
-        pem = {key: text.encode() for key, text in paper.items()}
-        return Credentials(Process(JOB, role), pem["certificate"], pem["key"], pem["authority"])
+    def _prove(self, paper: Paper) -> Credentials:
+        return credentials(paper)
 
     @property
     def _step(self) -> str:
@@ -259,7 +233,7 @@ class PlainEnd:
 
     def cpu(self) -> Answer:
         """CPU seconds so far."""
-        return {"cpu": cpu_seconds()}
+        return {"cpu": time.process_time()}
 
     def _target(self, size_bytes: int) -> memoryview:
         warm = self._payloads.warm(size_bytes, 1)["block.0.weight"]
@@ -271,10 +245,7 @@ def main(ours: type[OurEnd] = OurEnd) -> None:
     torch.set_num_threads(1)
     gc.freeze()  # as a worker does
     order = json.loads(sys.stdin.readline())
-    end = PlainEnd() if order is None else ours(*order)
-    for line in sys.stdin:
-        command, *arguments = json.loads(line)
-        print(json.dumps(getattr(end, command)(*arguments)), flush=True)
+    obey(PlainEnd() if order is None else ours(*order))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ Atoll can alternate. Whatever Flower leaves to an app is done in the cheapest wa
 
 - the server neither decodes nor averages what it receives; it sends a model that it already has;
 - each client decodes what it receives, as training would need, and returns that, altered;
-- the server asks for replies every 50 ms; Flower's own strategies ask every 3 s.
+- the server asks for replies every 0.5 s; Flower's own strategies ask every 3 s. To ask every 50 ms
+  takes a tenth of a core (7 ms of CPU an ask) from those who move the models.
 """
 
 # The packages of the peer are not installed where the types are checked.
@@ -22,7 +23,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-POLL_SECONDS = 0.05
+NODES_SECONDS = 0.05
+"""How often it is asked whether the clients are there, before the first round."""
+REPLIES_SECONDS = 0.5
 FRESH_STRIDE = 65_536
 """One number in as many is altered: Flower moves no piece twice, and its pieces are 5 MiB."""
 
@@ -48,7 +51,7 @@ def serve(grid: Grid, context: Context) -> None:
     """Play the rounds that the benchmark asks for, until it closes the socket."""
     host, _, port = str(context.run_config["control"]).rpartition(":")
     while len(list(grid.get_node_ids())) < 2:
-        time.sleep(POLL_SECONDS)
+        time.sleep(NODES_SECONDS)
     models: dict[tuple[int, int], list[Any]] = {}
     with socket.create_connection((host, int(port))) as control, control.makefile("rw") as lines:
         lines.write("ready\n")
@@ -90,7 +93,7 @@ def received(grid: Grid, messages: list[Message]) -> list[Message]:
         replies += found
         waiting -= {it.metadata.reply_to_message_id for it in found}
         if waiting:
-            time.sleep(POLL_SECONDS)
+            time.sleep(REPLIES_SECONDS)
     return replies
 
 

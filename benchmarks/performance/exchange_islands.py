@@ -4,33 +4,25 @@ Each is a process of its own (`exchange_ends.py`); this side tells them what to 
 it took. It must not move a byte itself.
 """
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
+from commands import Commanded
 from exchange_peers import Round
+from papers import new_authority, paper
 
-from atoll_api.names import Process
-from atoll_operator.identity import Authority
 from atoll_operator.local.environment import hub_environment
 
-JOB: Final = "benchmark"
-FOLDER: Final = Path(__file__).parent
 ENDS: Final = "exchange_ends.py"
 BARE: Final = "exchange_bare.py"
 """The same without TLS and digests."""
 
-Answer = dict[str, Any]
 Shape = tuple[int, int]
 """Bytes of an artifact, and its tensors."""
 
@@ -52,44 +44,16 @@ class Sample:
         return self.seconds - self.offer_seconds
 
 
-class End:
+class End(Commanded):
     """One process of `exchange_ends.py`."""
 
     def __init__(self, order: object, script: str = ENDS) -> None:
-        # A session of its own: Ctrl-C reaches the benchmark only, which then closes its ends.
-        self._process = subprocess.Popen(
-            [sys.executable, str(FOLDER / script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=hub_environment(os.environ),
-            start_new_session=True,
-        )
-        self._write(order)
-
-    def __call__(self, *command: object) -> Answer:
-        """Send a command and wait for its answer."""
-        self._write(command)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"an end died at {command[0]}: see above")
-        answer: Answer = json.loads(line)
-        return answer
+        super().__init__(script, environment=hub_environment(os.environ))
+        self.write(order)
 
     def cpu(self) -> float:
         """CPU seconds of the process so far."""
         return float(self("cpu")["cpu"])
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _write(self, document: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(document) + "\n")
-        self._process.stdin.flush()
 
 
 class Plain:
@@ -121,7 +85,8 @@ class Islands:
 
     def __init__(self, stack: ExitStack, script: str = ENDS) -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        papers = _papers()
+        authority = new_authority()
+        papers = [paper(authority, role) for role in ("hub", "island", "evaluate")]
         self._ends = [End([papers, store], script) for store in ("", "", folder)]
         for end in self._ends:
             stack.callback(end.close)
@@ -190,14 +155,3 @@ class Islands:
         work()
         seconds = time.perf_counter() - began
         return Round(seconds, sum(end.cpu() for end in self._ends) - before)
-
-
-def _papers() -> dict[str, dict[str, str]]:
-    """Certificates of one job, as they travel to the ends."""
-    authority = Authority(JOB, datetime.now(UTC))
-    papers = {}
-    for role in ("hub", "island", "evaluate"):
-        it = authority.issue(Process(JOB, role))
-        pem = {"certificate": it.certificate, "key": it.key, "authority": it.authority}
-        papers[role] = {key: content.decode() for key, content in pem.items()}
-    return papers

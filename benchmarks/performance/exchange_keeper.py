@@ -7,22 +7,21 @@ When the input ends, for whatever reason, it kills what is left. It must not kno
 """
 
 import ctypes
-import json
 import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from commands import Answer, obey
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _GRACE_SECONDS: Final = 5.0
-Answer = dict[str, Any]
 
 
 def descendants(root: int) -> list[int]:
@@ -128,9 +127,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     keeper = Keeper()
     try:
-        for line in sys.stdin:
-            command, *arguments = json.loads(line)
-            print(json.dumps(getattr(keeper, command)(*arguments)), flush=True)
+        obey(keeper)
     finally:
         keeper.end()
 

@@ -18,16 +18,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-KEEPER: Final = Path(__file__).with_name("exchange_keeper.py")
+from commands import Answer, Commanded
+
 ROUND_SECONDS: Final = 600.0
 """A round that takes longer is a failure."""
 AWAKE_SECONDS: Final = 1.0
 """Until what fell due while a peer was stopped is done."""
 _LOG_CHARACTERS: Final = 2000
-
-Answer = dict[str, Any]
 
 
 def default_folder() -> Path:
@@ -75,14 +74,7 @@ class Kept:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # A session of its own: Ctrl-C reaches this process only, which then closes the keeper.
-        self._process = subprocess.Popen(
-            [sys.executable, str(KEEPER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._ask = Commanded("exchange_keeper.py")
 
     def start(self, name: str, command: Sequence[object], environment: dict[str, str]) -> None:
         """Start a process; it logs to a file of that name."""
@@ -107,9 +99,7 @@ class Kept:
 
     def close(self) -> None:
         """End all processes, and wait until they are gone."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._ask.finish()
 
     def tail(self) -> str:
         """The end of every log."""
@@ -118,14 +108,6 @@ class Kept:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
-
-    def _ask(self, *command: object) -> Answer:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        answer: Answer = json.loads(self._process.stdout.readline())
-        return answer
 
 
 class Control:

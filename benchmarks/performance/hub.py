@@ -16,7 +16,6 @@ Memory is resident (RSS), with every shared page counted in full; PSS is beside 
 bytes, MiB 2^20.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -28,11 +27,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc
+from commands import Answer, Commanded
+from costs import forget_peak, memory_bytes
+from figures import Figure, Target, median, parser, say, tell
+from papers import JOB, new_authority, paper
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
@@ -45,8 +47,6 @@ from atoll_api.work_order import HubOrder, JobIdentity
 from atoll_operator.identity import Authority, Identity, files_of, write
 from atoll_operator.local.environment import hub_environment, worker_environment
 
-JOB: Final = "benchmark"
-CLIENTS: Final = Path(__file__).with_name("hub_clients.py")
 MIB: Final = 1 << 20
 SMALL_BYTES: Final = 4096
 PUBLISHERS: Final = 8
@@ -57,9 +57,6 @@ SETTLE_SECONDS: Final = 1.5
 """More than the hub's housekeeping period."""
 START_SECONDS: Final = 60.0
 CALL_SECONDS: Final = 10.0
-
-Answer = dict[str, Any]
-Figure = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -120,12 +117,11 @@ class Hub:
 
     def forget_peak(self) -> None:
         """The peak of memory starts at what is there now."""
-        self._proc("clear_refs").write_text("5")
+        forget_peak(self._process.pid)
 
     def peak(self) -> float:
         """The highest RSS since then, in MB."""
-        lines = self._proc("status").read_text().splitlines()
-        return next(int(it.split()[1]) * 1024 / 1e6 for it in lines if it.startswith("VmHWM"))
+        return memory_bytes("VmHWM", self._process.pid) / 1e6
 
     def _cpu_seconds(self) -> float:
         fields = self._proc("stat").read_text().rpartition(")")[2].split()
@@ -135,48 +131,12 @@ class Hub:
         return Path(f"/proc/{self._process.pid}/{name}")
 
 
-class Client:
+class Client(Commanded):
     """One process of `hub_clients.py`."""
 
     def __init__(self, authority: Authority, index: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(CLIENTS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=worker_environment(os.environ, 1, ()),
-        )
-        roles = {"island": index, "evaluate": 0}
-        self._write({role: _paper(authority, role, number) for role, number in roles.items()})
-
-    def ask(self, *command: object) -> Callable[[], Answer]:
-        """Send a command; what is returned waits for its answer."""
-        self._write(command)
-        return lambda: self._answer(str(command[0]))
-
-    def _answer(self, command: str) -> Answer:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a client died at {command}: see above")
-        answer: Answer = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _write(self, document: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(document) + "\n")
-        self._process.stdin.flush()
-
-
-def _paper(authority: Authority, role: str, index: int) -> dict[str, object]:
-    it = authority.issue(Process(JOB, role, index))
-    pem = {"certificate": it.certificate, "key": it.key, "authority": it.authority}
-    return {"index": index} | {key: content.decode() for key, content in pem.items()}
+        super().__init__("hub_clients.py", environment=worker_environment(os.environ, 1, ()))
+        self.write([paper(authority, "island", index), paper(authority, "evaluate")])
 
 
 @contextmanager
@@ -205,11 +165,6 @@ def everybody(crowd: Sequence[Client], *command: object) -> list[Answer]:
     return [wait() for wait in [one.ask(*command) for one in crowd]]
 
 
-def say(text: str) -> None:
-    """Where it is."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def starts(authority: Authority, effort: Effort) -> list[Figure]:
     """Time to start, and memory of a hub that does nothing."""
     seconds, cpu, memory = [], [], []
@@ -222,8 +177,8 @@ def starts(authority: Authority, effort: Effort) -> list[Figure]:
                 cpu.append(hub.cpu_seconds)
                 memory.append(hub.memory())
     return [
-        figure("ready: median", statistics.median(seconds), "s", 0.4, seconds),
-        figure("ready: CPU: median", statistics.median(cpu), "s", None, cpu),
+        median("ready: median", seconds, "s", Target(0.4)),
+        median("ready: CPU: median", cpu, "s"),
         *memory_figures("idle", memory, 60),
     ]
 
@@ -251,8 +206,7 @@ def watches(authority: Authority, effort: Effort) -> list[Figure]:
                 everybody(watching, "hear")
         name = f"{effort.streams:,} Watch streams, {label}"
         found += memory_figures(name, memory, target)
-        middle = statistics.median(seconds)
-        found.append(figure(f"{name}: time to open", middle, "s", None, seconds))
+        found.append(median(f"{name}: time to open", seconds, "s"))
     return found
 
 
@@ -274,9 +228,9 @@ def publishing(authority: Authority, effort: Effort) -> list[Figure]:
                     load = {"idle": None, "busy": hub, "beside": other}[arm]
                     _call(authority, effort, hub, latencies[arm], crowd if load else (), load)
     name = f"{PUBLISHERS} publishers of {ARTIFACT_BYTES // MIB} MiB: peak of RSS"
-    found = [figure(name, statistics.median(peaks), "MB", 128, peaks)]
+    found = [median(name, peaks, "MB", Target(128))]
     for arm, label in ARM_LABELS.items():
-        found += latencies[arm].figures(label, 50 if arm == "busy" else None)
+        found += latencies[arm].figures(label, Target(50) if arm == "busy" else None)
     return found
 
 
@@ -370,13 +324,13 @@ class Latencies:
         """Open a round."""
         self.rounds.append(calls)
 
-    def figures(self, label: str, target: float | None) -> list[Figure]:
+    def figures(self, label: str, target: Target | None) -> list[Figure]:
         """Of all calls of all rounds; and the p99 of each kind."""
         pooled = [[one for kind in it.values() for one in kind] for it in self.rounds]
         everything = [one for calls in pooled for one in calls]
         found = [
-            figure(f"{label}: p50", percentile(everything, 50), "ms", None, []),
-            figure(
+            Figure(f"{label}: p50", percentile(everything, 50), "ms"),
+            Figure(
                 f"{label}: p99",
                 percentile(everything, 99),
                 "ms",
@@ -387,7 +341,7 @@ class Latencies:
         for kind in self.rounds[0]:
             runs = [percentile(it[kind], 99) for it in self.rounds]
             of_kind = [one for it in self.rounds for one in it[kind]]
-            found.append(figure(f"{label}: {kind}: p99", percentile(of_kind, 99), "ms", None, runs))
+            found.append(Figure(f"{label}: {kind}: p99", percentile(of_kind, 99), "ms", None, runs))
         return found
 
 
@@ -400,48 +354,21 @@ def memory_figures(
     label: str, runs: Sequence[dict[str, float]], target: float | None
 ) -> list[Figure]:
     """RSS, which the target is about, and PSS."""
+    limits = {"Rss": None if target is None else Target(target)}
     return [
-        figure(
-            f"{label}: {kind.upper()}",
-            statistics.median(it[kind] for it in runs),
-            "MB",
-            target if kind == "Rss" else None,
-            [it[kind] for it in runs],
-        )
+        median(f"{label}: {kind.upper()}", [it[kind] for it in runs], "MB", limits.get(kind))
         for kind in ("Rss", "Pss")
     ]
 
 
-def figure(
-    name: str, value: float, unit: str, target: float | None, runs: Sequence[float]
-) -> Figure:
-    """A figure, with whether its target is met."""
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "target": target,
-        "met": None if target is None else value <= target,
-        "runs": [round(run, 3) for run in runs],
-    }
-
-
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="100 streams and few rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    options = parser(__doc__, "100 streams and few rounds").parse_args()
     effort = Effort(3, 1, 100, 3.0) if options.quick else Effort()
-    authority = Authority(JOB, datetime.now(UTC))
+    authority = new_authority()
     say(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     found = [one for measure in (starts, watches, publishing) for one in measure(authority, effort)]
-    for one in found:
-        met = "" if one["met"] is None else ("  met" if one["met"] else "  MISSED")
-        target = "" if one["target"] is None else f"  target <= {one['target']}"
-        print(f"{one['name']:66} {one['value']:>9} {one['unit']}{target}{met}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    tell(found, options.json)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,17 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 import grpc
+from commands import Answer, obey
+from papers import Paper, credentials
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
-from atoll_api.names import Process, Ref
+from atoll_api.names import Ref
 from atoll_worker.exchange.identity import Credentials
 
-JOB: Final = "benchmark"
 PREFIX: Final = "experts/"
 PATIENCE_SECONDS: Final = 120.0
 
-Answer = dict[str, Any]
 Watch = Any
 """A call of gRPC's, whose type its stubs do not export."""
 
@@ -62,8 +62,8 @@ class Watchers:
 class Clients:
     """What the commands do."""
 
-    def __init__(self, papers: dict[str, dict[str, str]]) -> None:
-        self._credentials = {role: _credentials(role, it) for role, it in papers.items()}
+    def __init__(self, papers: list[Paper]) -> None:
+        self._credentials = {it["role"]: credentials(it) for it in papers}
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._watchers = Watchers(self._credentials["evaluate"])
@@ -110,19 +110,11 @@ class Clients:
         return {"seconds": time.perf_counter() - began}
 
 
-def _credentials(role: str, paper: dict[str, Any]) -> Credentials:
-    pem = [paper[key].encode() for key in ("certificate", "key", "authority")]
-    return Credentials(Process(JOB, role, paper["index"]), *pem)
-
-
 def main() -> None:
     """Answer commands until the input ends."""
     with ExitStack() as stack:
         stack.callback(os._exit, 0)  # no thread of gRPC's may keep it
-        clients = Clients(json.loads(sys.stdin.readline()))
-        for line in sys.stdin:
-            command, *arguments = json.loads(line)
-            print(json.dumps(getattr(clients, command)(*arguments)), flush=True)
+        obey(Clients(json.loads(sys.stdin.readline())))
 
 
 if __name__ == "__main__":

@@ -13,26 +13,22 @@ A compressor pays where the bytes that it saves take longer to send than it take
 decompress, one after the other: below (1 - share) / (encode + decode) gigabytes a second.
 """
 
-import argparse
 import importlib
-import json
 import os
-import statistics
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from costs import cpu_of, pays_below
+from figures import Figure, median, parser, write
 from torch import Tensor
 
 from atoll_cli.hub import artifacts_of
 
-Result = TypeVar("Result")
 STEPS = (1e-2, 1e-3, 1e-4)
 MODELS = ("experts/", "baseline", "router")
 
@@ -113,18 +109,11 @@ def _bytes(content: Tensor) -> bytes:
     return content.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def cpu_seconds(work: Callable[[], Result]) -> tuple[float, Result]:
-    """CPU seconds of this process, and what the work made."""
-    began = time.process_time()
-    result = work()
-    return time.process_time() - began, result
-
-
 def once(x_N: Tensor, one: Compressor, measured: Measured, *, shuffle: bool) -> None:
     """Compress and decompress, and see what came of it."""
     gigabytes, plain = x_N.nbytes / 1e9, _bytes(x_N)
-    encode, packed = cpu_seconds(lambda: one.compress(shuffled(x_N) if shuffle else plain))
-    decode, back = cpu_seconds(
+    encode, packed = cpu_of(lambda: one.compress(shuffled(x_N) if shuffle else plain))
+    decode, back = cpu_of(
         lambda: (
             restored(one.decompress(packed), x_N.itemsize) if shuffle else one.decompress(packed)
         )
@@ -152,47 +141,36 @@ def _named(name: str, way: Compressor, shuffle: bool) -> str:  # noqa: FBT001 - 
     return f"{name}, {way.name}{', shuffled' if shuffle else ''}"
 
 
-def results(measured: dict[str, Measured]) -> list[dict[str, object]]:
-    """Every figure."""
+def results(measured: dict[str, Measured]) -> list[Figure]:
+    """Every figure, four an arm."""
     found = []
     for name, one in measured.items():
-        encode, decode = statistics.median(one.encode), statistics.median(one.decode)
-        pays = max(0.0, 8 * (1 - one.share) / (encode + decode))
-        found += [
-            _figure(f"{name}: share left", one.share, "of the bytes", []),
-            _figure(f"{name}: encode", encode, "CPU-s/GB", one.encode),
-            _figure(f"{name}: decode", decode, "CPU-s/GB", one.decode),
-            _figure(f"{name}: pays below", pays, "Gbit/s", []),
-        ]
+        encode = median(f"{name}: encode", one.encode, "CPU-s/GB")
+        decode = median(f"{name}: decode", one.decode, "CPU-s/GB")
+        pays = pays_below(one.share, encode.value, decode.value)
+        share = Figure(f"{name}: share left", one.share, "of the bytes")
+        found += [share, encode, decode, Figure(f"{name}: pays below", pays, "Gbit/s")]
     return found
 
 
-def _figure(name: str, value: float, unit: str, runs: list[float]) -> dict[str, object]:
-    said = {"name": name, "value": round(value, 4), "unit": unit, "target": None, "met": None}
-    return said | {"runs": [round(it, 4) for it in runs]}
-
-
-def show(measured: dict[str, Measured]) -> None:
+def table(names: Iterable[str], figures: list[Figure]) -> None:
     """One row an arm."""
     print(f"{'input':46}{'share':>7}{'encode':>8}{'decode':>8}{'pays below':>12}")
-    for name, one in measured.items():
-        encode, decode = statistics.median(one.encode), statistics.median(one.decode)
-        pays = max(0.0, 8 * (1 - one.share) / (encode + decode))
-        print(f"{name:46}{one.share:7.2f}{encode:8.2f}{decode:8.2f}{pays:7.2f} Gbit/s")
+    for row, name in enumerate(names):
+        share, encode, decode, pays = (it.value for it in figures[4 * row : 4 * row + 4])
+        print(f"{name:46}{share:7.2f}{encode:8.2f}{decode:8.2f}{pays:7.2f} Gbit/s")
 
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="3 runs of 4 MiB, not 5 of 32")
-    parser.add_argument("--run", type=Path, metavar="FOLDER", help="a finished run")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    asked = parser(__doc__, "3 runs of 4 MiB, not 5 of 32")
+    asked.add_argument("--run", type=Path, metavar="FOLDER", help="a finished run")
+    options = asked.parse_args()
     runs, mebibytes = (3, 4) if options.quick else (5, 32)
     measured = measure(runs, mebibytes * 2**20, options.run)
-    show(measured)
-    if options.json is not None:
-        options.json.write_text(json.dumps(results(measured), indent=2) + "\n")
+    found = results(measured)
+    table(measured, found)
+    write(found, options.json)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,14 @@ the loss curve, and reports every second to a hub in memory. Two bare loops:
 Blocks of all three alternate, in an order that swaps; a ratio is the median of its blocks'.
 """
 
-import argparse
-import json
 import os
-import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from figures import Figure, Target, median, parser, tell
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +38,7 @@ from atoll_worker.train.optimizer import AdamW, make_optimizer
 from atoll_worker.train.session import Run, World, train
 
 BATCH = 64
-TARGET_RATIO = 1.03
+TARGET = Target(1.03)
 
 
 class NoMeter:
@@ -137,53 +134,27 @@ def measure(blocks: int, steps: int) -> dict[str, list[float]]:
     return seconds
 
 
-def results(seconds: dict[str, list[float]]) -> list[dict[str, object]]:
+def results(seconds: dict[str, list[float]]) -> list[Figure]:
     """The measured figures, with the target where there is one."""
+    step, bare, same = (seconds[name] for name in ("atoll", "bare", "same"))
     return [
-        ratio("island step / bare torch step", seconds["atoll"], seconds["bare"], TARGET_RATIO),
-        ratio(
-            "island step / bare step, same arithmetic",
-            seconds["atoll"],
-            seconds["same"],
-            TARGET_RATIO,
-        ),
-        microseconds("bare torch step", seconds["bare"]),
-        microseconds("island step", seconds["atoll"]),
+        median("island step / bare torch step", ratios(step, bare), "ratio", TARGET),
+        median("island step / bare step, same arithmetic", ratios(step, same), "ratio", TARGET),
+        median("bare torch step", [it * 1e6 for it in bare], "us"),
+        median("island step", [it * 1e6 for it in step], "us"),
     ]
 
 
-def ratio(name: str, ours: list[float], theirs: list[float], target: float) -> dict[str, object]:
-    """The median of the blocks' ratios."""
-    runs = [round(mine / other, 4) for mine, other in zip(ours, theirs, strict=True)]
-    value = round(statistics.median(runs), 4)
-    return _figure(name, value, "ratio", target, met=value <= target) | {"runs": runs}
-
-
-def microseconds(name: str, seconds: list[float]) -> dict[str, object]:
-    """The median of the blocks, in microseconds a step."""
-    runs = [round(one * 1e6, 1) for one in seconds]
-    return _figure(name, round(statistics.median(runs), 1), "us", None, met=None) | {"runs": runs}
-
-
-def _figure(
-    name: str, value: float, unit: str, target: float | None, *, met: bool | None
-) -> dict[str, object]:
-    return {"name": name, "value": value, "unit": unit, "target": target, "met": met}
+def ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    """Block by block."""
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
 
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short blocks; the ratio is noisy")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    options = parser(__doc__, "short blocks; the ratio is noisy").parse_args()
     found = results(measure(14, 150) if options.quick else measure(20, 1000))
-    for one in found:
-        met = "" if one["met"] is None else ("  met" if one["met"] else "  MISSED")
-        target = "" if one["target"] is None else f"  target <= {one['target']}"
-        print(f"{one['name']:46} {one['value']:>10} {one['unit']}{target}{met}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    tell(found, options.json)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,7 @@ rounds. CPU is that of the whole process by the operating system, the kernel's s
 digests that a publisher makes are made before, for they are not the store's work.
 """
 
-import argparse
-import json
 import os
-import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
+from figures import Figure, median, parser, tell
 
 from atoll_worker.exchange.content import PIECE_BYTES, Blob, digest_of
 from atoll_worker.exchange.manifest import Manifest, TensorEntry
@@ -124,41 +121,24 @@ def measure(folder: Path, size_bytes: int, runs: int) -> dict[str, Costs]:
     return costs
 
 
-def entries(costs: dict[str, Costs], runs: int) -> list[dict[str, object]]:
-    """The figures as every benchmark writes them."""
-    found: list[dict[str, object]] = []
-    for name, cost in costs.items():
-        for kind, values in (("cpu", cost.cpu_seconds_a_gb), ("wall", cost.wall_seconds_a_gb)):
-            found.append(
-                {
-                    "name": f"store publish with fsync, {name}: {kind}",
-                    "value": round(statistics.median(values), 3),
-                    "unit": f"{kind}-s/GB",
-                    "target": None,
-                    "met": None,
-                    "runs": runs,
-                }
-            )
-    return found
+def results(costs: dict[str, Costs]) -> list[Figure]:
+    """Two figures a way."""
+    return [
+        median(f"store publish with fsync, {name}: {kind}", values, f"{kind}-s/GB")
+        for name, cost in costs.items()
+        for kind, values in (("cpu", cost.cpu_seconds_a_gb), ("wall", cost.wall_seconds_a_gb))
+    ]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="64 MiB and 3 rounds, not 512 and 7")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--folder", type=Path, help="on the disk to measure")
-    options = parser.parse_args()
+    """Measure, print, and write JSON where asked."""
+    asked = parser(__doc__, "64 MiB and 3 rounds, not 512 and 7")
+    asked.add_argument("--folder", type=Path, help="on the disk to measure")
+    options = asked.parse_args()
     size_bytes, runs = (64 << 20, 3) if options.quick else (512 << 20, 7)
-    folder = Path(tempfile.mkdtemp(dir=options.folder))
-    try:
-        found = entries(measure(folder, size_bytes, runs), runs)
-    finally:
-        shutil.rmtree(folder)
-    for entry in found:
-        print(f"{entry['name']:45} {entry['value']:8} {entry['unit']}")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        found = results(measure(Path(folder), size_bytes, runs))
+    tell(found, options.json)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from atoll_api.work_order import HubOrder
 from atoll_cli import runs
 from atoll_cli.errors import CliError, ExitCode
 from atoll_operator.identity import files_of
+from atoll_operator.local.environment import hub_environment
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.hub import hub_place
 from atoll_operator.local.options import LocalOptions
@@ -74,7 +75,7 @@ def _started(order: HubOrder, scratch: Path) -> Iterator[str]:
     document = scratch / "hub.json"
     document.write_text(work_order.dump(order))
     command = [*LocalOptions().worker_command, str(document)]
-    environment = os.environ | {names.ENV_LIFELINE: "1"}
+    environment = hub_environment(os.environ)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
     ) as process:

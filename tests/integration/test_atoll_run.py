@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from atoll_runs import Run, atoll, children_of, digests, training, write_job
+from atoll_runs import Run, atoll, children_of, digests, run_to_end, training, write_job
 
 from atoll_api.exit_codes import ExitCode
 
@@ -20,10 +20,7 @@ LONG = {"training.steps": 4000}
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a run binds that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    result = atoll("run", write_job(folder, **LONG), "--out", folder / "out")
-    assert result.returncode == ExitCode.OK, result.stderr + result.stdout
-    return digests(folder / "out")
+    return digests(run_to_end(tmp_path_factory.mktemp("undisturbed"), **LONG))
 
 
 def test_a_run_ends_with_a_report_and_its_artifacts(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from atoll_runs import atoll, digests, write_job
+from atoll_runs import atoll, digests, run_to_end
 from safetensors import safe_open
 from torch import Tensor
 
@@ -21,22 +21,15 @@ def sizes(folder: Path) -> dict[str, int]:
     return {ref: int(size) for ref, size, _ in rows}
 
 
-def run_job(folder: Path, **spec: Any) -> Path:
-    """Where the run of a job with these fields lies."""
-    folder.mkdir()
-    result = atoll("run", write_job(folder, **spec), "--out", folder / "out")
-    assert result.returncode == ExitCode.OK, result.stderr + result.stdout
-    return folder / "out"
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One job, run with each of some encodings and with the last one twice."""
-    folder = tmp_path_factory.mktemp("runs")
     encodings = {"Raw": "Raw", "Int8": "Int8", "Delta": "Delta", "again": "Delta"}
     baseline = {"enabled": True}
     return {
-        name: run_job(folder / name, **{"exchange.encoding": it, "baseline": baseline})
+        name: run_to_end(
+            tmp_path_factory.mktemp(name), **{"exchange.encoding": it, "baseline": baseline}
+        )
         for name, it in encodings.items()
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from atoll_runs import Run, atoll, digests, training, write_job
+from atoll_runs import Run, atoll, digests, run_to_end, training, write_job
 from s3_server import S3Server
 from safetensors import safe_open
 
@@ -37,10 +37,7 @@ def keys(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the same run binds that keeps its artifacts in its folder."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    result = atoll("run", write_job(folder, **LONG), "--out", folder / "out")
-    assert result.returncode == ExitCode.OK, result.stderr + result.stdout
-    return digests(folder / "out")
+    return digests(run_to_end(tmp_path_factory.mktemp("undisturbed"), **LONG))
 
 
 def in_bucket(server: S3Server, prefix: str, bucket: str = "artifacts") -> dict[str, Any]:

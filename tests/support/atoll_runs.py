@@ -14,6 +14,8 @@ from typing import Any
 
 from builders import job_document
 
+from atoll_api.exit_codes import ExitCode
+
 ATOLL = (sys.executable, "-m", "atoll_cli")
 PATIENCE_SECONDS = 240.0
 
@@ -39,6 +41,13 @@ def atoll(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess
     return subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **options
     )
+
+
+def run_to_end(folder: Path, **spec: Any) -> Path:
+    """Run such a job in a folder, to an end that is good; where the run lies."""
+    result = atoll("run", write_job(folder, **spec), "--out", folder / "out")
+    assert result.returncode == ExitCode.OK, result.stderr + result.stdout
+    return folder / "out"
 
 
 @dataclass

@@ -56,6 +56,16 @@ def on_cpu(tensor: Tensor) -> Tensor:
     return found if found.is_contiguous() else found.contiguous()
 
 
+def require_base(base: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    """Refuse to decode against a base of another type or shape.
+
+    Raises:
+        DamagedError: it has one.
+    """
+    if (base.dtype, tuple(base.shape)) != (dtype, shape):
+        raise DamagedError(f"the base is {base.dtype} {tuple(base.shape)}, not {dtype} {shape}")
+
+
 def require_within(tensor: Tensor, greatest: float) -> None:
     """Refuse values that are not finite or greater than a limit.
 

@@ -24,10 +24,10 @@ from torch import Tensor
 from atoll_worker.exchange.codecs import layout
 from atoll_worker.exchange.codecs.base import (
     Codec,
-    DamagedError,
     ErrorBound,
     OutsideDomainError,
     on_cpu,
+    require_base,
 )
 from atoll_worker.exchange.codecs.rows import (
     MOST,
@@ -80,8 +80,7 @@ def decode(content: Tensor, dtype: torch.dtype, shape: tuple[int, ...], base: Te
     Raises:
         DamagedError: a scale is negative or not finite, or the base has another type or shape.
     """
-    if (base.dtype, tuple(base.shape)) != (dtype, shape):
-        raise DamagedError(f"the base is {base.dtype} {tuple(base.shape)}, not {dtype} {shape}")
+    require_base(base, dtype, shape)
     lost = unpack(content, torch.bfloat16, dtype, shape)
     return torch.sub(on_cpu(base), lost, out=lost)
 

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from atoll_worker.exchange.codecs import delta, layout, raw
-from atoll_worker.exchange.codecs.base import Codec, DamagedError, OutsideDomainError, on_cpu
+from atoll_worker.exchange.codecs.base import (
+    Codec,
+    DamagedError,
+    OutsideDomainError,
+    on_cpu,
+    require_base,
+)
 
 
 def against(base: Tensor) -> Codec:
@@ -39,8 +45,9 @@ def decode(content: Tensor, dtype: torch.dtype, shape: tuple[int, ...], base: Te
     Raises:
         DamagedError: there are bytes, or the base has another type or shape.
     """
-    if content.numel() or (base.dtype, tuple(base.shape)) != (dtype, shape):
-        raise DamagedError(f"the base is {base.dtype} {tuple(base.shape)}, not {dtype} {shape}")
+    if content.numel():
+        raise DamagedError(f"{content.numel()} bytes, where the base alone says all")
+    require_base(base, dtype, shape)
     return on_cpu(base).clone()
 
 

@@ -1,13 +1,19 @@
-"""The figures of benchmarks/performance/exchange.py: a value, its target, and whether it is met.
+"""The figures of a benchmark: a value, its target, and whether it is met; the options all take.
 
 It must not measure anything.
 """
 
+import argparse
 import json
 import statistics
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+_BEGAN: Final = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,11 @@ class Figure:
         """As the JSON file has it."""
         return {
             "name": self.name,
-            "value": round(self.value, 4),
+            "value": round(self.value, 6),
             "unit": self.unit,
             "target": None if self.target is None else self.target.value,
             "met": self.met,
-            "runs": [round(run, 4) for run in self.runs],
+            "runs": [round(run, 6) for run in self.runs],
         }
 
     def __str__(self) -> str:
@@ -68,6 +74,34 @@ def worst(name: str, runs: Sequence[float], unit: str, target: Target | None = N
     return Figure(name, max(runs), unit, target, runs)
 
 
-def write(figures: Sequence[Figure], path: Path) -> None:
-    """Write them as JSON."""
-    path.write_text(json.dumps([it.document() for it in figures], indent=2) + "\n")
+def parser(description: str | None, quick: str) -> argparse.ArgumentParser:
+    """The options that every benchmark has.
+
+    Args:
+        description: Of the benchmark; its module's docstring.
+        quick: What `--quick` does to it.
+    """
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--quick", action="store_true", help=quick)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    return made
+
+
+def say(text: str) -> None:
+    """Tell how far it is, apart from the figures."""
+    print(f"{time.monotonic() - _BEGAN:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def tell(figures: Sequence[Figure], path: Path | None) -> None:
+    """Print them, one a line, and write them where the user named a file."""
+    for one in figures:
+        print(one)
+    write(figures, path)
+
+
+def write(figures: Sequence[Figure], path: Path | None) -> None:
+    """Write them as JSON, where the user named a file."""
+    if path is not None:
+        path.write_text(json.dumps([it.document() for it in figures], indent=2) + "\n")
