@@ -5,11 +5,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from obstore.store import MemoryStore, S3Store
-from s3_server import S3Server
+from obstore.store import MemoryStore
+from s3_server import S3Server, Uplink
 from stored import manifest_of, publish, read_back, upload
 
 from atoll_worker.errors import (
@@ -226,20 +225,6 @@ def test_credentials_that_are_refused_later_are_named_and_final(tmp_path: Path) 
     with pytest.raises(FinalError, match=named):
         open_bucket(server.bucket("p"), tmp_path, "s3://artifacts/p")
     server.kill()
-
-
-class Uplink(S3Store):
-    """A bucket that takes as many parts of packs as a test allows."""
-
-    allowed: threading.Semaphore
-
-    def put(self, path: str, file: Any, **options: Any) -> Any:
-        return super().put(path, file if isinstance(file, bytes) else self._slowed(file), **options)
-
-    def _slowed(self, parts: Iterator[bytes]) -> Iterator[bytes]:
-        for part in parts:
-            self.allowed.acquire()
-            yield part
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.error import URLError
 
 from obstore.store import S3Store
@@ -110,6 +112,20 @@ class S3Server:
         with urllib.request.urlopen(request) as answer:
             text: str = answer.read().decode()
             return text
+
+
+class Uplink(S3Store):
+    """A bucket that takes as many parts of packs as a test allows."""
+
+    allowed: threading.Semaphore
+
+    def put(self, path: str, file: Any, **options: Any) -> Any:
+        return super().put(path, file if isinstance(file, bytes) else self._slowed(file), **options)
+
+    def _slowed(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self.allowed.acquire()
+            yield part
 
 
 def _between(xml: str, tag: str) -> str:
