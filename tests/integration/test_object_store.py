@@ -8,17 +8,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import MemoryStore, S3Store
 from s3_server import S3Server
 
 from atoll_api.hub_order import BucketStore, FolderStore
 from atoll_worker.errors import FinalError, InUseError, UnavailableError
 from atoll_worker.exchange.claim import BucketClaim
+from atoll_worker.exchange.disk import FullError
+from atoll_worker.exchange.objects import BucketDisk
 from atoll_worker.exchange.opening import opened
 
 
@@ -182,6 +185,8 @@ def answering(status: int, body: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body.encode())
 
+        do_PUT = do_GET
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base says
             """Say nothing."""
 
@@ -202,7 +207,7 @@ def answering(status: int, body: str) -> Iterator[str]:
         (403, "RequestTimeTooSkewed", FinalError, "the clock of this machine is wrong: set it"),
         (400, "AuthorizationHeaderMalformed", FinalError, r"set objectStore\.region"),
         (301, "PermanentRedirect", FinalError, r"set objectStore\.region"),
-        (403, "Novelty", FinalError, r"refused to be listed \(Novelty\): check artifacts\.storage"),
+        (403, "Novelty", FinalError, r"it refuses the credentials \(Novelty\): check AWS_"),
         (404, "", FinalError, r"refused to be listed \(404\): check artifacts\.storage"),
         (503, "SlowDown", UnavailableError, "does not answer .* 503 Service Unavailable"),
     ],
@@ -215,6 +220,24 @@ def test_what_a_bucket_answers_is_one_sentence(
         attempt(wanted.model_copy(update={"endpoint": address}), 0.5)
     assert "<" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bucket_that_is_full_is_told_from_one_that_refuses(tmp_path: Path) -> None:
+    body = "<Error><Code>XMinioStorageFull</Code><Message>x</Message></Error>"
+    (tmp_path / "incoming").mkdir()
+    source = tmp_path / "incoming" / "0.part"
+    source.write_bytes(b"pack")
+    with answering(507, body) as address:
+        bucket = S3Store(
+            "artifacts",
+            endpoint=address,
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
+        )
+        disk = BucketDisk(bucket, tmp_path, "s3://artifacts/p")
+        with pytest.raises(FullError, match="XMinioStorageFull"):
+            disk.keep(source, tmp_path / "packs" / "a.pack", lambda _: None)
+    assert source.exists()
 
 
 def test_a_hub_on_a_folder_does_not_load_the_library(tmp_path: Path) -> None:

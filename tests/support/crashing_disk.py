@@ -41,6 +41,8 @@ class CrashingDisk:
     `fail_at`: the number of the changing call that fails with `fail_code`.
     """
 
+    read_bytes = 256
+
     def __init__(self) -> None:
         self.cut_at: int | None = None
         self.fail_at: int | None = None
@@ -140,6 +142,13 @@ class CrashingDisk:
         file = self._file(source)
         self._rename(_Naming(target, file))
         self._rename(_Naming(source, None))
+
+    def keep(self, source: Path, target: Path, moved: Callable[[int], None]) -> None:
+        del moved
+        self.replace(source, target)
+
+    def place(self, path: Path) -> str:
+        return str(path)
 
     def sync_folder(self, folder: Path) -> None:
         self._change("sync_folder")

@@ -5,14 +5,20 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.error import URLError
 
 from obstore.store import S3Store
 
 START_SECONDS = 60.0
+T = TypeVar("T", bound=S3Store)
 
 
 class S3Server:
@@ -23,13 +29,29 @@ class S3Server:
             port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+        self._folder = tempfile.TemporaryDirectory()
+        self._log = Path(self._folder.name) / "requests.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._make_bucket()
+
+    def requests(self, method: str, key: str) -> int:
+        """How many were made of a method, for objects whose keys have this in them."""
+        pattern = rf'"\S*{method} /artifacts/\S*{re.escape(key)}\S* HTTP'
+        return len(re.findall(pattern, self._log.read_text()))
+
+    def unfinished_uploads(self) -> int:
+        """Multipart uploads that were neither completed nor aborted."""
+        with urllib.request.urlopen(f"{self.address}/artifacts?uploads") as answer:
+            return len(re.findall("<Upload>", answer.read().decode()))
 
     def bucket(self, prefix: str, **options: object) -> S3Store:
         """The bucket, below a prefix."""
-        return S3Store(
+        return self.bucket_of(S3Store, prefix, **options)
+
+    def bucket_of(self, kind: type[T], prefix: str, **options: object) -> T:
+        """The same, of a kind that a test has made."""
+        return kind(
             "artifacts",
             prefix=prefix,
             endpoint=self.address,
@@ -52,6 +74,7 @@ class S3Server:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._folder.cleanup()
 
     def _make_bucket(self) -> None:
         request = urllib.request.Request(f"{self.address}/artifacts", method="PUT")
@@ -89,6 +112,20 @@ class S3Server:
         with urllib.request.urlopen(request) as answer:
             text: str = answer.read().decode()
             return text
+
+
+class Uplink(S3Store):
+    """A bucket that takes as many parts of packs as a test allows."""
+
+    allowed: threading.Semaphore
+
+    def put(self, path: str, file: Any, **options: Any) -> Any:
+        return super().put(path, file if isinstance(file, bytes) else self._slowed(file), **options)
+
+    def _slowed(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self.allowed.acquire()
+            yield part
 
 
 def _between(xml: str, tag: str) -> str:

@@ -38,7 +38,7 @@ def upload(store: Store, ref: str, *contents: bytes, **metadata: str) -> str:
 
 def publish(store: Store, ref: str, *contents: bytes, **metadata: str) -> str:
     """Send what is missing and bind; the digest that stands."""
-    return store.bind(upload(store, ref, *contents, **metadata))[0].digest
+    return store.bind(upload(store, ref, *contents, **metadata), 60.0)[0].digest
 
 
 def read_back(store: Store, ref: str) -> list[bytes]:

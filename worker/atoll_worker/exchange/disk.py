@@ -2,14 +2,28 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from atoll_worker.exchange.content import PIECE_BYTES
+
+Moved = Callable[[int], None]
+"""Told how many bytes of a file have been moved; what it raises ends the move."""
+
 
 class Disk(Protocol):
     """File I/O. Every method raises OSError as the operating system would."""
+
+    @property
+    def read_bytes(self) -> int:
+        """How much is worth reading at once where all of it is wanted."""
+        ...
+
+    def place(self, path: Path) -> str:
+        """Where a file or folder is, for people."""
+        ...
 
     def create(self, path: Path, size_bytes: int) -> int:
         """A new file with its space reserved, open for writing; its descriptor."""
@@ -59,6 +73,10 @@ class Disk(Protocol):
         """Give a file its name; whoever looks sees the old file or the new one."""
         ...
 
+    def keep(self, source: Path, target: Path, moved: Moved) -> None:
+        """As `replace`, of a file so large that it may take minutes to bring where it is kept."""
+        ...
+
     def sync_folder(self, folder: Path) -> None:
         """Return once the names in the folder survive a power cut."""
         ...
@@ -80,8 +98,20 @@ class TakenError(OSError):
     """Somebody else gave this name to a file first."""
 
 
-class AwayError(OSError):
-    """Whatever holds the files does not answer; another attempt may help."""
+class RemoteError(OSError):
+    """What holds the files, and is no disk of this machine, cannot do it; `strerror` says why."""
+
+
+class AwayError(RemoteError):
+    """It does not answer; another attempt may help."""
+
+
+class RefusedError(RemoteError):
+    """It answers, and will not do it for us, now or later."""
+
+
+class FullError(RemoteError):
+    """It has no space left."""
 
 
 @contextmanager
@@ -99,6 +129,12 @@ def syncing() -> Iterator[None]:
 
 class LocalDisk:
     """The disk of this machine."""
+
+    read_bytes = PIECE_BYTES
+
+    def place(self, path: Path) -> str:
+        """See `Disk.place`."""
+        return str(path)
 
     def create(self, path: Path, size_bytes: int) -> int:
         """See `Disk.create`."""
@@ -177,6 +213,11 @@ class LocalDisk:
     def replace(self, source: Path, target: Path) -> None:
         """See `Disk.replace`."""
         source.replace(target)
+
+    def keep(self, source: Path, target: Path, moved: Moved) -> None:
+        """See `Disk.keep`; a rename takes no time."""
+        del moved
+        self.replace(source, target)
 
     def sync_folder(self, folder: Path) -> None:
         """See `Disk.sync_folder`."""

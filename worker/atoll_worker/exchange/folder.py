@@ -23,7 +23,15 @@ from typing import Final
 from atoll_worker.errors import FinalError, NoSpaceError, UnavailableError, WorkerError
 from atoll_worker.exchange import pack as packs
 from atoll_worker.exchange.content import digest_of
-from atoll_worker.exchange.disk import AwayError, Disk, SyncError, TakenError, syncing
+from atoll_worker.exchange.disk import (
+    Disk,
+    FullError,
+    RefusedError,
+    RemoteError,
+    SyncError,
+    TakenError,
+    syncing,
+)
 from atoll_worker.exchange.lock import FolderLock
 from atoll_worker.exchange.spares import Spare, Spares, SpareSizes
 
@@ -89,6 +97,7 @@ class Folder:
         Raises:
             NoSpaceError: it is full or read-only.
             UnavailableError: it does not answer.
+            FinalError: it is a bucket that refuses this hub.
             TakenError: a name that is given once was given by another process.
             WorkerError: it failed, or a sync did: nothing is written any more.
         """
@@ -99,7 +108,7 @@ class Folder:
             raise
         except OSError as error:
             told = self._told(size_bytes, error)
-            known = isinstance(error, AwayError) or error.errno in _NO_SPACE | _READ_ONLY
+            known = isinstance(error, RemoteError) or error.errno in _NO_SPACE | _READ_ONLY
             if isinstance(error, SyncError) or not known:
                 self._broken = told
             raise told from error
@@ -185,7 +194,7 @@ class Folder:
             found = self._disk.read(self.path / "VERSION", 0, _VERSION_BYTES)
             if found != VERSION:
                 raise FinalError(
-                    f"{self.path} holds {found.decode(errors='replace').strip()!r}, this version "
+                    f"{self._disk.place(self.path)} holds {found.decode(errors='replace').strip()!r}, this version "
                     f"reads {VERSION.decode().strip()!r}: use the version that wrote it, or "
                     "another folder"
                 )
@@ -221,8 +230,8 @@ class Folder:
         return self.incoming / f"{next(self._count)}{_PART}"
 
     def _told(self, size_bytes: int, error: OSError) -> WorkerError:
-        if isinstance(error, AwayError):
-            return UnavailableError(f"what holds {self.path} does not answer: {error.strerror}")
+        if isinstance(error, RemoteError):
+            return _told_from_afar(self._disk.place(self.path), size_bytes, error)
         if error.errno in _READ_ONLY:
             return NoSpaceError(f"{self.path} is read-only: make it writable and run again")
         if error.errno not in _NO_SPACE:
@@ -236,3 +245,16 @@ class Folder:
             f"{self.path} cannot take {size_bytes} bytes ({error.strerror}, {free} are free): "
             "free some space and run again"
         )
+
+
+def _told_from_afar(place: str, size_bytes: int, error: RemoteError) -> WorkerError:
+    match error:
+        case RefusedError():
+            return FinalError(f"{place}: {error.strerror}")
+        case FullError():
+            return NoSpaceError(
+                f"{place} cannot take {size_bytes} bytes ({error.strerror}): free some space there "
+                "and run again"
+            )
+        case _:
+            return UnavailableError(f"{place} does not answer: {error.strerror}")

@@ -4,7 +4,6 @@ The library for buckets is loaded only when there is one. Credentials come from 
 (AWS_ACCESS_KEY_ID and its like, or the role of the machine); none is written or said anywhere.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_worker.errors import FinalError, InUseError, UnavailableError, WorkerError
+from atoll_worker.exchange import refusals
 from atoll_worker.exchange.store import Limits, Store
 
 if TYPE_CHECKING:
@@ -27,26 +27,7 @@ _LATER_SECONDS: Final = 8.0
 _REQUEST_SECONDS: Final = 300.0
 """One part of a pack over a slow link."""
 _CONNECT_SECONDS: Final = 5.0
-_MACHINE_ROLE: Final = "/latest/api/token"
-"""What machines of Amazon are asked for credentials, if there are no others."""
-_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
-_STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
-
-_CREDENTIALS: Final = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
-_REFUSALS: Final = {
-    "NoSuchBucket": "there is no such bucket: make it, or correct artifacts.storage.objectStore",
-    "InvalidAccessKeyId": f"the access key is not known there: {_CREDENTIALS}",
-    "SignatureDoesNotMatch": f"the secret key does not fit the access key: {_CREDENTIALS}",
-    "InvalidToken": f"the session token is not valid: {_CREDENTIALS}",
-    "ExpiredToken": f"the session token has expired: {_CREDENTIALS}",
-    "AccessDenied": "these credentials may not list it: allow them to list, get, put and delete",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
-    "AuthorizationHeaderMalformed": "it is in another region: set objectStore.region",
-}
-"""Codes of S3's errors, and what to do."""
-_ANOTHER_REGION: Final = "redirect without LOCATION"
-"""How the library words the answer of a bucket of another region."""
-_REFUSED: Final = frozenset({"400", "401", "403", "404"})
+_UNFIT: Final = frozenset({"400", "404"})
 
 
 @contextmanager
@@ -79,7 +60,7 @@ def opened(
     bucket = _bucket(wanted, _LATER_SECONDS)
     claim = _claimed(wanted, first_seconds)
     try:
-        store = open_bucket(bucket, Path(wanted.spool), quota_bytes=quota_bytes)
+        store = open_bucket(bucket, Path(wanted.spool), _url(wanted), quota_bytes=quota_bytes)
     except InUseError:
         raise  # by a process of our own name, whose claim it is
     except WorkerError:
@@ -112,23 +93,16 @@ def _claimed(wanted: BucketStore, patience_seconds: float) -> "BucketClaim":
 
 
 def _explain(wanted: BucketStore, said: str) -> WorkerError:
-    name, code, status = _name(wanted), _first(_CODE, said), _first(_STATUS, said)
-    if _MACHINE_ROLE in said:
+    name, status = _name(wanted), refusals.status_of(said)
+    why = refusals.why_refused(said)
+    if why is not None:
+        return FinalError(f"{name}: {why}")
+    if status in _UNFIT:
         return FinalError(
-            f"{name} cannot be opened without credentials: set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY"
+            f"{name} refused to be listed ({refusals.code_of(said)}): check "
+            "artifacts.storage.objectStore and the credentials"
         )
-    if _ANOTHER_REGION in said:
-        code = "AuthorizationHeaderMalformed"  # as others than Amazon call it
-    if code in _REFUSALS:
-        return FinalError(f"{name}: {_REFUSALS[code]}")
-    if status in _REFUSED:
-        return FinalError(
-            f"{name} refused to be listed ({code or status}): check artifacts.storage.objectStore "
-            "and the credentials"
-        )
-    sentence = said.partition("Debug source")[0].partition(": <")[0]  # not the answer's body
-    line = " ".join(sentence.rpartition(" - ")[2].split())[:300]
+    line = refusals.in_short(said)
     if status.startswith("5") or _opened_before(wanted):
         return UnavailableError(f"{name} does not answer ({line})")
     return FinalError(
@@ -160,10 +134,9 @@ def _bucket(wanted: BucketStore, patience_seconds: float) -> "S3Store":
 
 
 def _name(wanted: BucketStore) -> str:
-    where = f" at {wanted.endpoint}" if wanted.endpoint else ""
-    return f"s3://{wanted.bucket}/{wanted.prefix}{where}"
+    at = f" at {wanted.endpoint}" if wanted.endpoint else ""
+    return f"{_url(wanted)}{at}"
 
 
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    return match[1] if match else ""
+def _url(wanted: BucketStore) -> str:
+    return f"s3://{wanted.bucket}/{wanted.prefix}"

@@ -11,7 +11,7 @@ from atoll_worker.exchange.content import (
     Pieces,
     Run,
 )
-from atoll_worker.exchange.disk import AwayError, Disk
+from atoll_worker.exchange.disk import Disk, RemoteError
 from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.index import Bound, Index
 
@@ -33,6 +33,7 @@ class Reader:
         Raises:
             CorruptArtifactError: a blob is lost or was altered, known at its end at the latest.
             UnavailableError: what holds the packs does not answer.
+            FinalError: it refuses this hub.
         """
         content = bound.content
         first = content.starts[content.index_at(run.begin)]
@@ -41,26 +42,29 @@ class Reader:
             position = passage.position
             name, offset, size = self._extent(bound.ref, content, Run(position, run.end))
             read = memoryview(self.read(name, offset, size))
-            try:
-                passage.take(read)
-            except AlteredError as error:
-                raise self._damaged(bound.ref, name, str(error)) from None
+            for at in range(0, len(read), PIECE_BYTES):
+                piece = read[at : at + PIECE_BYTES]
+                try:
+                    passage.take(piece)
+                except AlteredError as error:
+                    raise self._damaged(bound.ref, name, str(error)) from None
+                skipped = max(0, run.begin - position - at)
+                if skipped < len(piece):
+                    yield position + at + skipped, [piece[skipped:]]
             if len(read) < size:
                 blob = content.blobs[content.index_at(position + len(read))]
                 raise self._damaged(bound.ref, name, blob.digest)
-            if position + size > run.begin:
-                skipped = max(0, run.begin - position)
-                yield position + skipped, [read[skipped:]]
 
     def read(self, name: str, offset_bytes: int, size_bytes: int) -> bytes:
         """Bytes of a pack, or as many as there are.
 
         Raises:
             UnavailableError: what holds it does not answer.
+            FinalError: it refuses this hub.
         """
         try:
             return self._disk.read(self._files.packs / name, offset_bytes, size_bytes)
-        except AwayError:
+        except RemoteError:
             with self._files.writing(0):
                 raise
         except OSError:
@@ -69,12 +73,12 @@ class Reader:
     def corrupt(self, ref: str, part: str) -> CorruptArtifactError:
         """What to say of a ref that lacks a part."""
         return CorruptArtifactError(
-            f"{ref} cannot be read: its {part} in {self._files.path} is lost or was altered; "
-            f"remove {self._files.ref_path(ref)} and run again"
+            f"{ref} cannot be read: its {part} in {self._disk.place(self._files.path)} is lost or "
+            f"was altered; remove {self._disk.place(self._files.ref_path(ref))} and run again"
         )
 
     def _extent(self, ref: str, content: Content, run: Run) -> tuple[str, int, int]:
-        """(pack, offset, bytes) of the next piece: blobs that lie in a row are read as one."""
+        """(pack, offset, bytes) to read next: blobs that lie in a row are read as one."""
         index = content.index_at(run.begin)
         with self._lock:
             place = self._index.blob(content.blobs[index].digest)
@@ -83,7 +87,7 @@ class Reader:
             name, span = place
             begin = span.offset_bytes + run.begin - content.starts[index]
             end = span.offset_bytes + span.size_bytes
-            limit = begin + min(PIECE_BYTES, run.end - run.begin)
+            limit = begin + min(self._disk.read_bytes, run.end - run.begin)
             while end < limit:
                 index += 1
                 following = self._index.blob(content.blobs[index].digest)

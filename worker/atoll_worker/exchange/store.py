@@ -13,18 +13,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from atoll_worker.errors import CorruptArtifactError, QuotaError, WorkerError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange import pack as packs
 from atoll_worker.exchange.content import PIECE_BYTES, Pieces, Run, digest_of
-from atoll_worker.exchange.disk import AwayError, Disk, LocalDisk, TakenError, syncing
+from atoll_worker.exchange.disk import Disk, LocalDisk, RemoteError, TakenError, syncing
 from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.index import Bound, Index, Pin
+from atoll_worker.exchange.keeping import Keepers
 from atoll_worker.exchange.manifest import Manifest
 from atoll_worker.exchange.reading import Reader
 from atoll_worker.exchange.spares import SpareSizes
 from atoll_worker.exchange.upload import BusyError, Upload, UploadWriter
+
+PATIENCE_SECONDS: Final = 4.0
+"""Of one `bind`, for each of two things: both are over before its caller's deadline of 10 s."""
 
 
 class NotBoundError(LookupError):
@@ -66,7 +71,7 @@ class Store:
         self._disk = disk or LocalDisk()
         self._clock = clock
         self._lock = threading.RLock()  # the index, the uploads and the pins
-        self._bind_lock = threading.Lock()  # one binding at a time: disk work outside `_lock`
+        self._bind_lock = threading.Lock()  # one ref at a time: disk work outside `_lock`
         self._index = Index()
         self._uploads: dict[str, Upload] = {}
         self._readers: dict[int, Pin] = {}
@@ -74,6 +79,7 @@ class Store:
         self._garbage = False  # whether a pack may have lost its last holder
         self._limits = limits or Limits()
         self._files = Folder(folder, self._disk, self._limits.spares)
+        self._keepers = Keepers(self._keep, self._lock, self._disk.place(folder))
         self._reader = Reader(self._files, self._disk, self._index, self._lock)
         try:
             with self._files.writing(0):
@@ -89,7 +95,8 @@ class Store:
         with self._bind_lock, self._lock:
             for session in tuple(self._uploads):
                 self._end(session)
-            self._files.release()
+        self._keepers.close()
+        self._files.release()
 
     def bindings(self) -> tuple[Bound, ...]:
         """What is bound now."""
@@ -152,23 +159,27 @@ class Store:
         """
         return UploadWriter(self._upload(session), self._files.writing, self._clock)
 
-    def bind(self, session: str) -> tuple[Bound, bool]:
+    def bind(self, session: str, patience_seconds: float = PATIENCE_SECONDS) -> tuple[Bound, bool]:
         """Bind the ref of a session, durably; the binding that stands, and whether it is news.
 
+        To write the pack where it is kept may take minutes: it goes on while nobody waits, and
+        whoever calls again is told how far it is, or what came of it.
+
         Raises:
+            WritingError: the pack is still being written: call again.
             BusyError: there is no such session, or what it counted on is gone: open it again.
             NoSpaceError: the disk is full.
         """
-        with self._bind_lock:
-            upload = self._upload(session)
+        upload = self._upload(session)
+        if not self._is_decided(upload):
+            self._keepers.wait_for(upload, patience_seconds)
+        with self._turn(upload.ref, patience_seconds):
+            if self._upload(session) is not upload:
+                raise BusyError(f"the upload of {upload.ref} began anew: open it again")
             with self._lock:
-                self._files.check()
-                if self._stands(upload):
+                if self._is_decided(upload):
                     self._end(session)
                     return self._index.refs[upload.ref], False
-                if upload.remaining() or not self._holds(upload):
-                    count = sum(end - begin for begin, end in upload.remaining())
-                    raise BusyError(f"{upload.ref} still lacks {count} bytes: open it again")
             try:
                 bound, new = self._bind(upload), True
             except TakenError:
@@ -259,7 +270,8 @@ class Store:
         with self._bind_lock, self._lock:
             now = self._clock()
             for session, upload in list(self._uploads.items()):
-                if now - upload.idle_since >= idle_seconds:
+                written = upload.keeping is None or upload.keeping.done()
+                if written and now - upload.idle_since >= idle_seconds:
                     self._end(session)
                     self._garbage = True
             self._collect()
@@ -312,7 +324,7 @@ class Store:
             length = packs.head_bytes(self._disk.read(path, 0, packs.PREFIX.size))
             head = self._disk.read(path, 0, length)
             return packs.read_head(path.name, head, self._disk.size(path))
-        except AwayError:
+        except RemoteError:
             raise
         except (ValueError, OSError):
             return None  # whoever reads a ref that needs it is told
@@ -324,7 +336,8 @@ class Store:
             digest = manifests.check_digest(str(document["digest"]))
         except (ValueError, KeyError, TypeError):
             raise CorruptArtifactError(
-                f"{path} was altered: remove it, and the step that made the artifact runs again"
+                f"{self._disk.place(path)} was altered: remove it, and the step that made the "
+                "artifact runs again"
             ) from None
         self._index.refs[ref] = Bound(ref, digest)
         try:
@@ -371,14 +384,38 @@ class Store:
         with self._files.writing(0):
             self._files.spares.shrink(rest_bytes)
 
+    def _is_decided(self, upload: Upload) -> bool:
+        """Whether its ref stands; if not, everything is here to bind it.
+
+        Raises:
+            BusyError: something is missing.
+        """
+        with self._lock:
+            self._files.check()
+            if self._stands(upload):
+                return True
+            if upload.remaining() or not self._holds(upload):
+                count = sum(end - begin for begin, end in upload.remaining())
+                raise BusyError(f"{upload.ref} still lacks {count} bytes: open it again")
+            return False
+
+    def _keep(self, upload: Upload) -> None:
+        with self._files.writing(upload.size_bytes):
+            pack = upload.keep(self._files.packs / upload.pack_name)
+        with self._lock:
+            self._index.add(pack)
+            self._garbage = True  # the pack of a manifest that was held, if there is one
+
+    @contextmanager
+    def _turn(self, ref: str, patience_seconds: float) -> Iterator[None]:
+        if not self._bind_lock.acquire(timeout=patience_seconds):
+            raise BusyError(f"{ref} waits until others are bound or dropped: ask again")
+        try:
+            yield
+        finally:
+            self._bind_lock.release()
+
     def _bind(self, upload: Upload) -> Bound:
-        target = self._files.packs / upload.pack_name
-        if upload.opened:
-            with self._files.writing(upload.size_bytes):
-                pack = upload.keep(target)
-            with self._lock:
-                self._index.add(pack)
-                self._garbage = True  # the pack of a manifest that was held, if there is one
         if upload.ref not in self._index.refs:
             self._write_ref(upload.ref, upload.manifest.digest)
         with self._lock:
@@ -414,7 +451,8 @@ class Store:
         """Whether all that an upload counts on, and does not bring, is still there."""
         if self._stands(upload):
             return True
-        if not upload.opened and not self._index.is_here(upload.manifest.digest):
+        written = upload.opened or upload.keeping is not None
+        if not written and not self._index.is_here(upload.manifest.digest):
             return False
         brought = {digest for digest, _ in upload.missing}
         return all(

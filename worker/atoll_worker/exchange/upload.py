@@ -6,6 +6,7 @@ upload over: whatever the old one still sends is refused.
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -29,6 +30,17 @@ from atoll_worker.exchange.pack import Pack
 
 class BusyError(RuntimeError):
     """Another stream took the upload over, or it has ended: open it again."""
+
+
+class WritingError(BusyError):
+    """The pack is still being written where it is kept; ask again."""
+
+    def __init__(self, ref: str, place: str, written_bytes: int, size_bytes: int) -> None:
+        super().__init__(
+            f"{ref} is being written to {place}: {written_bytes} of {size_bytes} bytes; ask again"
+        )
+        self.written_bytes = written_bytes
+        """Handed over so far; more than at the last time says that it goes on."""
 
 
 class Upload:
@@ -59,6 +71,12 @@ class Upload:
         self._passage = Passage(content, content.runs(missing))
         self._stream = 0
         self._file: tuple[Disk, Path, int] | None = None
+        self._is_moving = False
+        self._ended = False
+        self.written_bytes = 0
+        """Of the pack, on its way to where it is kept."""
+        self.keeping: Future[None] | None = None
+        """The call of `keep` that nobody has heard the end of; guarded by the store."""
 
     @property
     def opened(self) -> bool:
@@ -132,27 +150,55 @@ class Upload:
                 ) from error
 
     def keep(self, target: Path) -> Pack:
-        """Give the pack its name, durably; nothing is left to close."""
+        """Give the pack its name, durably; nothing is left to close.
+
+        May take minutes, in which the upload may be asked how far it is, and may be closed.
+
+        Raises:
+            OSError: as the disk says; it may be tried again.
+            BusyError: the upload was closed.
+        """
         with self._lock:
             disk, path, descriptor = self._opened()
+            self._is_moving = True
+        try:
             with syncing():
                 disk.sync(descriptor)
-            disk.replace(path, target)
-            disk.close(descriptor)
-            self._file = None
+            disk.keep(path, target, self._moved)
+        except BaseException:
+            self._stop_moving()
+            raise
+        with self._lock:
+            self._file, self._is_moving = None, False
+        disk.close(descriptor)
         with syncing():
             disk.sync_folder(target.parent)
         return packs.of(self.head, self.manifest, self.missing)
 
     def close(self) -> None:
-        """Throw away a pack that was not kept."""
+        """Throw away a pack that was not kept, or that `keep` is at work on, as soon as it can."""
         with self._lock:
-            if self._file is None:
+            self._ended = True
+            if self._file is None or self._is_moving:
                 return
             disk, path, descriptor = self._file
             self._file = None
             disk.close(descriptor)
             disk.remove(path)
+
+    def _moved(self, written_bytes: int) -> None:
+        if self._ended:
+            raise BusyError(f"the upload of {self.ref} has ended: open it again")
+        self.written_bytes = written_bytes
+
+    def _stop_moving(self) -> None:
+        with self._lock:
+            self._is_moving = False
+            self.written_bytes = 0
+            ended = self._ended
+        if ended:
+            with suppress(OSError):  # cleared at the next start
+                self.close()
 
     def _opened(self) -> tuple[Disk, Path, int]:
         if self._file is None:

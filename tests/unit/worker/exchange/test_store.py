@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crashing_disk import CrashingDisk
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stored import manifest_of, publish, read_back, send, whole
 
 from atoll_worker.errors import (
@@ -14,10 +17,12 @@ from atoll_worker.errors import (
     InUseError,
     NoSpaceError,
     QuotaError,
+    UnavailableError,
     WorkerError,
 )
 from atoll_worker.exchange.content import ContentError, Run, digest_of
-from atoll_worker.exchange.disk import LocalDisk
+from atoll_worker.exchange.disk import AwayError, FullError, LocalDisk, RefusedError
+from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.manifest import ManifestError
 from atoll_worker.exchange.spares import SpareSizes
 from atoll_worker.exchange.store import ChangedError, Limits, NotBoundError, Store
@@ -428,3 +433,68 @@ def test_small_files_are_replaced_whole(store: Store) -> None:
     for content in (b"long content", b"short"):
         store.write_file("progress.json", content)
         assert store.read_file("progress.json") == content
+
+
+def test_a_pack_stays_whole_while_one_of_its_blobs_is_needed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", limits=NO_SPARES)
+    kept = [bytes([i]) * 10 for i in range(4)]
+    for i, small in enumerate(kept):
+        publish(store, f"rounds/{i}", small, bytes([i]) * 5000)
+    publish(store, "last", *kept)
+    store.drop([f"rounds/{i}" for i in range(4)])
+    # The worst there is: one pack for each blob that is bound, and one for the manifest.
+    assert len(packs_in(store)) == len(kept) + 1
+    assert sum(path.stat().st_size for path in packs_in(store)) > len(kept) * 5000
+    publish(store, "next", *kept[:1])
+    store.drop(["last"])
+    assert len(packs_in(store)) == 1 + 1
+    store.drop(["next"])
+    assert packs_in(store) == []
+    store.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sets(st.integers(0, 5), min_size=1)), max_size=12
+    )
+)
+def test_there_are_no_more_packs_than_blobs_and_manifests_that_are_bound(
+    rounds: list[tuple[str, set[int]]],
+) -> None:
+    disk = CrashingDisk()
+    store = Store(Path("/store"), disk, limits=NO_SPARES)
+    for ref, parts in rounds:
+        store.drop([ref])
+        publish(store, ref, *(bytes([65 + i]) * (10 + i) for i in sorted(parts)))
+    store.drop([])
+    bound = store.bindings()
+    blobs = {blob for it in bound for blob in it.content.blobs}
+    count = len(disk.names(Path("/store/packs")))
+    assert count <= len(blobs) + len({it.digest for it in bound})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "expected"),
+    [
+        (AwayError(0, "timed out"), UnavailableError, "does not answer: timed out"),
+        (RefusedError(0, "the token has expired"), FinalError, ": the token has expired"),
+        (
+            FullError(0, "full"),
+            NoSpaceError,
+            r"cannot take 7 bytes \(full\): free some space there",
+        ),
+    ],
+)
+def test_what_a_bucket_says_names_the_bucket_and_breaks_nothing(
+    tmp_path: Path, error: OSError, kind: type[WorkerError], expected: str
+) -> None:
+    class Elsewhere(LocalDisk):
+        def place(self, path: Path) -> str:
+            return f"s3://b/{path.name}"
+
+    folder = Folder(tmp_path / "p", Elsewhere(), SpareSizes(0))
+    with pytest.raises(kind, match=f"^s3://b/p ?{expected}"), folder.writing(7):
+        raise error
+    assert not folder.broken
+    folder.release()
