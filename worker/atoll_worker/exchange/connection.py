@@ -26,6 +26,7 @@ from atoll_worker.errors import (
     UnavailableError,
     WorkerError,
 )
+from atoll_worker.exchange.frames import WRITTEN_BYTES
 from atoll_worker.exchange.identity import Credentials
 
 UNARY_SECONDS: Final = 10.0
@@ -101,6 +102,13 @@ class Effort:
         self.patience_seconds = patience_seconds
         self.failures = 0
         self._since = time.monotonic()
+        self._written_bytes = 0
+
+    def written(self, count_bytes: int) -> None:
+        """The hub is still writing an artifact, and has so many bytes by now."""
+        if count_bytes > self._written_bytes:
+            self._written_bytes = count_bytes
+            self.moved()
 
     def moved(self) -> None:
         """Something got through."""
@@ -179,6 +187,7 @@ class Connection:
                 result = attempt(effort)
             except grpc.RpcError as error:
                 reason = self._refuse(error)
+                effort.written(_written_bytes(error))
             except StalledError as error:
                 reason = str(error)
             else:
@@ -218,3 +227,9 @@ class Connection:
                 f"{self.title} at {self.address} and {self._credentials.process.step} do not accept "
                 f"each other's certificates ({details}): both must be of the same run of the job"
             )
+
+
+def _written_bytes(error: grpc.RpcError) -> int:
+    """How far the hub says that it is; 0 if it says nothing."""
+    told = dict(cast(grpc.Call, error).trailing_metadata() or ())
+    return int(told.get(WRITTEN_BYTES, 0))

@@ -16,6 +16,9 @@ _FETCH_POSITION, _FETCH_CONTENT = 1, 2
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
 
+WRITTEN_BYTES: Final = "atoll-written-bytes"
+"""Metadata of a Bind that is refused as the artifact is still being written: how far that is."""
+
 
 class FrameError(ContentError):
     """Bytes that are no such message, or a message that breaks a limit."""

@@ -26,6 +26,7 @@ from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_worker.errors import (
     CorruptArtifactError,
+    FinalError,
     NoSpaceError,
     RejectedError,
     UnavailableError,
@@ -43,7 +44,7 @@ from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.shelf import Shelf, Writer
 from atoll_worker.exchange.store import ChangedError, NotBoundError
 from atoll_worker.exchange.traffic import Traffic
-from atoll_worker.exchange.upload import BusyError
+from atoll_worker.exchange.upload import BusyError, WritingError
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 MAX_UNHEARD: Final = 4096
@@ -57,6 +58,8 @@ TELL_BYTES: Final = 4 * PIECE_BYTES
 4 MiB take longer than a caller waits for word."""
 EXCHANGE_SERVICE: Final = "atoll.exchange.v1.ExchangeService"
 IDLE_SESSION_SECONDS: Final = 600.0
+BIND_SECONDS: Final = 5.0
+"""Of a Bind whose artifact is still being written; less than its caller's deadline."""
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # with it, two hubs on one port would share the calls
@@ -80,6 +83,7 @@ _STATUSES: Final[tuple[tuple[type[Exception], grpc.StatusCode], ...]] = (
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (RejectedError, grpc.StatusCode.UNIMPLEMENTED),
+    (FinalError, grpc.StatusCode.FAILED_PRECONDITION),
     (WorkerError, grpc.StatusCode.INTERNAL),
 )
 
@@ -123,6 +127,8 @@ class Threads:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # heard of, though nobody is left to be told
             raise
 
     def close(self) -> None:
@@ -142,9 +148,15 @@ def _refusing(
             return await method(server, request, context)
         except tuple(kind for kind, _ in _STATUSES) as error:
             code = next(code for kind, code in _STATUSES if isinstance(error, kind))
-            return await context.abort(code, str(error))
+            return await context.abort(code, str(error), _how_far(error))
 
     return answer
+
+
+def _how_far(error: Exception) -> tuple[tuple[str, str], ...]:
+    if isinstance(error, WritingError):
+        return ((frames.WRITTEN_BYTES, str(error.written_bytes)),)
+    return ()
 
 
 class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
@@ -229,11 +241,23 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         """Bind a ref, and tell those who watch."""
         ref = self._store.ref_of(request.session_id)
         await self._guard.require(context, Action.BIND, ref)
-        bound, news = await self._threads.call(self._store.bind, request.session_id)
+        bound, news = await self._bind(request.session_id)
         if news:
             self._holders.arrived(ref)
             self._tell(bound)
         return pb.BindResponse(binding=to_binding(bound))
+
+    async def _bind(self, session: str) -> tuple[Bound, bool]:
+        """Wait a little for a store that is slow to write, and seldom on a thread."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BIND_SECONDS
+        while True:
+            try:
+                return await self._threads.call(self._store.bind, session, 0.1)
+            except WritingError:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(0.4)
 
     @_refusing
     async def Hold(self, request: pb.HoldRequest, context: Servicer) -> pb.HoldResponse:

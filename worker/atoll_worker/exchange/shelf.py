@@ -46,8 +46,8 @@ class Shelf(Protocol):
         """Receive the bytes of a session."""
         ...
 
-    def bind(self, session: str) -> tuple[Bound, bool]:
-        """Bind the ref of a session; the binding that stands, and whether it is news."""
+    def bind(self, session: str, patience_seconds: float) -> tuple[Bound, bool]:
+        """Bind the ref of a session, or say how far it is if that takes longer; the binding that stands, and whether it is news."""
         ...
 
     def hold(self, ref: str, content: bytes) -> tuple[Bound, bool]:

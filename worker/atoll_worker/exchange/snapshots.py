@@ -82,7 +82,12 @@ class Snapshots:
         del session
         raise RejectedError(_READ_ONLY)
 
-    writer = bind = ref_of
+    def bind(self, session: str, patience_seconds: float) -> NoReturn:
+        """Refused: there is no session."""
+        del patience_seconds
+        self.ref_of(session)
+
+    writer = ref_of
 
     def _find(self, ref: str) -> tuple[Bound, Manifest, Sequence[memoryview]]:
         with self._lock:
