@@ -231,5 +231,8 @@ class Connection:
 
 def _written_bytes(error: grpc.RpcError) -> int:
     """How far the hub says that it is; 0 if it says nothing."""
-    told = dict(cast(grpc.Call, error).trailing_metadata() or ())
-    return int(told.get(WRITTEN_BYTES, 0))
+    call = cast(grpc.Call, error)
+    if call.code() is not grpc.StatusCode.ABORTED:
+        return 0  # a call that was cancelled here has no metadata to look at
+    told = str(dict(call.trailing_metadata() or ()).get(WRITTEN_BYTES, ""))
+    return int(told) if told.isdecimal() else 0

@@ -249,15 +249,16 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
 
     async def _bind(self, session: str) -> tuple[Bound, bool]:
         """Wait a little for a store that is slow to write, and seldom on a thread."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + BIND_SECONDS
+        until = time.monotonic() + BIND_SECONDS
+        pause_seconds = 0.01  # a disk is done at once, a bucket takes its time
         while True:
             try:
                 return await self._threads.call(self._store.bind, session, 0.1)
             except WritingError:
-                if loop.time() >= until:
+                if time.monotonic() >= until:
                     raise
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(0.4, 2 * pause_seconds)
 
     @_refusing
     async def Hold(self, request: pb.HoldRequest, context: Servicer) -> pb.HoldResponse:
