@@ -179,7 +179,8 @@ class Store:
             with self._lock:
                 if self._is_decided(upload):
                     self._end(session)
-                    return self._index.refs[upload.ref], False
+                    bound = self._index.refs[upload.ref]
+                    return bound, upload.kept and bound.digest == upload.manifest.digest
             try:
                 bound, new = self._bind(upload), True
             except TakenError:

@@ -75,6 +75,8 @@ class Upload:
         self._ended = False
         self.written_bytes = 0
         """Of the pack, on its way to where it is kept."""
+        self.kept = False
+        """Whether the pack has its name: what it brought is news, also of a ref that was held."""
         self.keeping: Future[None] | None = None
         """The call of `keep` that nobody has heard the end of; guarded by the store."""
 
@@ -169,7 +171,7 @@ class Upload:
             self._stop_moving()
             raise
         with self._lock:
-            self._file, self._is_moving = None, False
+            self._file, self._is_moving, self.kept = None, False, True
         disk.close(descriptor)
         with syncing():
             disk.sync_folder(target.parent)

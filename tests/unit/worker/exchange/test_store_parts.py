@@ -101,6 +101,15 @@ def test_a_ref_may_be_held_elsewhere_and_published_later(store: Store) -> None:
     again.close()
 
 
+def test_bytes_that_come_for_a_ref_that_was_held_are_news(store: Store) -> None:
+    manifest = manifest_of(BIG)
+    store.hold("a", manifest.to_bytes())
+    for news in (True, False):
+        session, missing = store.open_upload("a", manifest.to_bytes())
+        send(store, session, BIG, missing)
+        assert store.bind(session)[1] is news
+
+
 def test_what_another_holds_is_not_there_for_an_upload(store: Store) -> None:
     bound, _ = store.hold("islands/0/rounds/1", manifest_of(BIG).to_bytes())
     _, missing = store.open_upload("islands/1/rounds/1", manifest_of(BIG).to_bytes())
