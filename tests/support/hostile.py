@@ -28,7 +28,14 @@ _TEXTS: Final = (
     "%s{0}{index}",
     "x" * 70_000,
 )
-_BYTES: Final = (b"", b"{}", b"[" * 100_000, b'{"schema":1}', bytes(1 << 20), b"x" * ((1 << 20) + 1))
+_BYTES: Final = (
+    b"",
+    b"{}",
+    b"[" * 100_000,
+    b'{"schema":1}',
+    bytes(1 << 20),
+    b"x" * ((1 << 20) + 1),
+)
 _MANY: Final = 300
 
 
@@ -36,7 +43,8 @@ def messages(kind: Descriptor, pools: Pools) -> st.SearchStrategy[Message]:
     """Any message of a kind."""
     made = GetMessageClass(kind)
     fields = {field.name: _values(field, pools) for field in kind.fields}
-    return st.fixed_dictionaries({}, optional=fields).map(lambda values: made(**values))
+    some = st.fixed_dictionaries({}, optional=fields)
+    return (st.fixed_dictionaries(fields) | some).map(lambda values: made(**values))
 
 
 def _values(field: FieldDescriptor, pools: Pools) -> st.SearchStrategy[Any]:
@@ -56,7 +64,8 @@ def _one(field: FieldDescriptor, pools: Pools) -> st.SearchStrategy[Any]:
         FieldDescriptor.CPPTYPE_STRING: _strings(field),
     }[field.cpp_type]
     known = pools.get(field.name, ())
-    return st.sampled_from(known) | any_value if known else any_value
+    # Most values mean something: a message that is wrong in one place goes furthest.
+    return st.one_of(*[st.sampled_from(known)] * 6, any_value) if known else any_value
 
 
 def _strings(field: FieldDescriptor) -> st.SearchStrategy[Any]:
@@ -65,13 +74,26 @@ def _strings(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     return st.sampled_from(_TEXTS) | st.text(max_size=40)
 
 
-def damaged(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
+def filled(kind: Descriptor) -> Message:
+    """A message with a value in every field; of a oneof the last stands."""
+    examples: dict[int, Any] = {
+        FieldDescriptor.TYPE_STRING: "experts/0",
+        FieldDescriptor.TYPE_BYTES: b"bytes",
+        FieldDescriptor.TYPE_INT64: 7,
+        FieldDescriptor.TYPE_DOUBLE: 0.5,
+        FieldDescriptor.TYPE_BOOL: True,
+    }
+    values = {}
+    for field in kind.fields:
+        one = filled(field.message_type) if field.message_type else examples[field.type]
+        values[field.name] = [one, one] if field.is_repeated else one
+    return GetMessageClass(kind)(**values)
+
+
+def damaged(valid: bytes) -> st.SearchStrategy[bytes]:
     """Bytes that were a message, cut or changed somewhere."""
 
-    def damage(content: bytes, at: int, byte: int, cut: bool) -> bytes:  # noqa: FBT001
-        at %= len(content) + 1
-        return content[:at] if cut else content[:at] + bytes([byte]) + content[at + 1 :]
+    def damage(at: int, byte: int, cut: bool) -> bytes:  # noqa: FBT001
+        return valid[:at] if cut else valid[:at] + bytes([byte]) + valid[at + 1 :]
 
-    return st.builds(
-        damage, st.sampled_from(valid), st.integers(0, 1 << 16), st.integers(0, 255), st.booleans()
-    )
+    return st.builds(damage, st.integers(0, len(valid)), st.integers(0, 255), st.booleans())
