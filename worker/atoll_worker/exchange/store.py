@@ -252,7 +252,7 @@ class Store:
     def drop(self, refs: Sequence[str]) -> tuple[str, ...]:
         """Unbind refs, durably, and reclaim what nobody needs; the refs that were bound."""
         with self._bind_lock, self._lock:
-            dropped = tuple(ref for ref in refs if ref in self._index.refs)
+            dropped = tuple(ref for ref in dict.fromkeys(refs) if ref in self._index.refs)
             with self._files.writing(0):
                 for ref in dropped:
                     self._disk.remove(self._files.ref_path(ref))
