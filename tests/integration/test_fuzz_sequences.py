@@ -141,7 +141,11 @@ class Conversation(RuleBasedStateMachine):
         elif how != "nothing":
             assert answer.code is Status.INVALID_ARGUMENT, answer
 
-    @rule(which=st.integers(-3, -1), caller=callers, position=st.sampled_from([1 << 40, (1 << 63) - 1]))
+    @rule(
+        which=st.integers(-3, -1),
+        caller=callers,
+        position=st.sampled_from([1 << 40, (1 << 63) - 1]),
+    )
     def send_elsewhere(self, which: int, caller: str, position: int) -> None:
         """To a session that may be another's or have ended, and where nothing is missing."""
         if not self.sessions:
