@@ -193,7 +193,7 @@ class Store:
 
         Raises:
             ManifestError: the ref or the manifest is refused.
-            NoSpaceError: the disk is full.
+            NoSpaceError: the disk, or the quota, cannot hold the manifest.
         """
         manifest = manifests.parse(content)
         manifests.check_ref(ref)
@@ -203,6 +203,8 @@ class Store:
                 if ref in self._index.refs:
                     return self._index.refs[ref], False
                 known = self._index.manifest(manifest.digest) is not None
+                if not known:
+                    self._check_quota(ref, len(content))
             if not known:
                 self._write_held(content)
             try:
