@@ -1,6 +1,6 @@
 """Two ends of different versions, and two ends with different clocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 import torch
-from forwarding import Change, forwarding, with_later_fields
+from forwarding import LATER, Change, Version, forwarding, same, with_later_fields
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hub_process import HubProcess, finish
@@ -23,7 +23,7 @@ from atoll_api.hub_order import IdentityFiles
 from atoll_api.names import Process, Ref
 from atoll_operator import progress
 from atoll_operator.identity import LIFETIME, write
-from atoll_worker.errors import CorruptArtifactError, FinalError, IdentityError
+from atoll_worker.errors import CorruptArtifactError, FinalError, IdentityError, RejectedError
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.content import digest_of
@@ -54,22 +54,23 @@ def nothing_is_bound(hub: HubProcess) -> None:
         assert call(channel, f"{EXCHANGE}/Drop", [dropped]).ok
 
 
-def same(_: str, answer: bytes) -> bytes:
-    return answer
-
-
 def later(path: str, answer: bytes) -> bytes:
     return with_later_fields(METHODS[path].output_type, answer)
 
 
 @contextmanager
 def another_version(
-    hub: HubProcess, answers: Change = same, unknown: str = "", role: str = "island"
+    hub: HubProcess,
+    answers: Change = same,
+    unknown: str = "",
+    role: str = "island",
+    notice: bytes = b"",
 ) -> Iterator[str]:
     """The address of a hub that says something else."""
+    version = Version(answers, {unknown}, notice)
     with (
         hub.household.channel(hub.address, role) as channel,
-        forwarding(channel, hub.household.credentials("hub"), answers, {unknown}) as address,
+        forwarding(channel, hub.household.credentials("hub"), version) as address,
     ):
         yield address
 
@@ -168,6 +169,41 @@ def test_a_method_that_the_hub_lacks_is_unimplemented(hub: HubProcess) -> None:
         for service in (EXCHANGE, PROGRESS):
             answer = call(channel, f"{service}/Later", [b""])
             assert answer.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    ("method", "ask"),
+    [
+        ("Missing", lambda one: one.publish(REF, ARTIFACT)),
+        ("Publish", lambda one: one.publish(REF, Artifact({"new": torch.ones(7)}))),
+        ("Bind", lambda one: one.publish(REF, ARTIFACT)),
+        ("Resolve", lambda one: one.fetch(REF)),
+        ("Fetch", lambda one: one.fetch(STEP)),
+        ("Drop", lambda one: one.drop([STEP])),
+    ],
+)
+def test_a_client_whose_hub_lacks_a_method_says_to_update_it(
+    hub: HubProcess, method: str, ask: Callable[[ExchangeClient], object]
+) -> None:
+    with island(hub, hub.address) as one:
+        one.publish(STEP, ARTIFACT)
+    with (
+        another_version(hub, unknown=f"{EXCHANGE}/{method}") as address,
+        island(hub, address) as one,
+        pytest.raises(RejectedError, match=r"the hub at .* cannot do .*: update Atoll there$"),
+    ):
+        ask(one)
+
+
+def test_word_that_a_fetch_stands_in_line_may_say_more(hub: HubProcess) -> None:
+    """Empty messages of a later version are not empty."""
+    with island(hub, hub.address) as one:
+        one.publish(REF, ARTIFACT)
+    with (
+        another_version(hub, later, notice=LATER) as address,
+        island(hub, address) as one,
+    ):
+        assert torch.equal(one.fetch(REF).tensors["x"], ARTIFACT.tensors["x"])
 
 
 def bind_parcel(hub: HubProcess, parcel: Parcel) -> None:
@@ -269,9 +305,12 @@ def test_a_handshake_between_clocks_that_differ_ends_at_once(
     elsewhen = Household("0", NOW + ahead)
     with (
         hub.household.channel(hub.address, "island") as channel,
-        forwarding(channel, elsewhen.credentials("hub"), same) as address,
+        forwarding(channel, elsewhen.credentials("hub"), Version()) as address,
         ExchangeClient(address, elsewhen.credentials("island"), PATIENCE) as one,
-        pytest.raises(IdentityError, match="do not accept each other's certificates") as caught,
+        pytest.raises(
+            IdentityError,
+            match=r"do not accept each other's certificates .* and their clocks right to the hour$",
+        ) as caught,
     ):
         one.bindings()
     assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -37,23 +38,34 @@ def _extend(message: Message) -> None:
     message.MergeFromString(LATER)
 
 
+def same(_: str, content: bytes) -> bytes:
+    """No change."""
+    return content
+
+
+@dataclass(frozen=True)
+class Version:
+    """How a server differs from the one behind it."""
+
+    answers: Change = same
+    """Changes each message on its way back."""
+    unknown: Collection[str] = ()
+    """Paths of methods that it does not have."""
+    notice: bytes = b""
+    """Sent before the first message of every Fetch."""
+
+
 @contextmanager
-def forwarding(
-    channel: grpc.Channel,
-    proof: Credentials,
-    answers: Change,
-    unknown: Collection[str] = (),
-) -> Iterator[str]:
+def forwarding(channel: grpc.Channel, proof: Credentials, version: Version) -> Iterator[str]:
     """Serve until the block ends; HOST:PORT.
 
     Args:
         channel: To the real server; every call arrives there as whoever this is of.
         proof: What to serve with.
-        answers: Changes each message on its way back.
-        unknown: Paths of methods that this version does not have.
+        version: What is different here.
     """
     server = grpc.server(ThreadPoolExecutor(16))
-    server.add_generic_rpc_handlers((_Forward(channel, answers, unknown),))
+    server.add_generic_rpc_handlers((_Forward(channel, version),))
     port = server.add_secure_port("127.0.0.1:0", proof.for_server())
     server.start()
     try:
@@ -63,23 +75,25 @@ def forwarding(
 
 
 class _Forward(grpc.GenericRpcHandler):
-    def __init__(self, channel: grpc.Channel, answers: Change, unknown: Collection[str]) -> None:
+    def __init__(self, channel: grpc.Channel, version: Version) -> None:
         self._channel = channel
-        self._answers = answers
-        self._unknown = unknown
+        self._version = version
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        path = details.method
-        if path in self._unknown:
+        path, version = details.method, self._version
+        if path in version.unknown:
             return None
 
         def behave(requests: Iterable[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             method: Any = self._channel.stream_stream(path)
-            answering = method(requests, timeout=min(context.time_remaining() or _LONG, _LONG))
+            seconds = min(context.time_remaining() or _LONG, _LONG)
+            answering = method(requests, timeout=seconds)
             context.add_callback(answering.cancel)
+            if version.notice and path.endswith("/Fetch"):
+                yield version.notice
             try:
                 for answer in answering:
-                    yield self._answers(path, answer)
+                    yield version.answers(path, answer)
             except grpc.RpcError:
                 context.abort(answering.code(), answering.details())
 
