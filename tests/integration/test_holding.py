@@ -82,7 +82,13 @@ def test_a_hub_that_was_killed_knows_the_ref_and_hears_of_the_holder_again(hub: 
         assert place.holder_address == "10.0.0.7:5000"
 
 
-@pytest.mark.parametrize("address", ["", "nowhere", "host:", ":1", "host:port", "h" * 300 + ":1"])
+NO_ADDRESSES = [
+    *("", "nowhere", "host:", ":1", "host:port", "h" * 300 + ":1"),
+    *("host:0", "host:65536", "host:\u0661", "unix:/run/hub:1", "a b:1", "host:1\n"),
+]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_an_address_that_is_none_is_refused(hub: HubProcess, address: str) -> None:
     with (
         hub.household.channel(hub.address, "island", 0) as owner,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,10 +10,18 @@ from hub_process import HubProcess
 from identities import Everyone
 
 from atoll_api.names import Ref
-from atoll_worker.errors import RejectedError
+from atoll_worker.errors import ContractError, RejectedError
 from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress
-from atoll_worker.ports import Artifact, Artifacts, Progress, ProgressReport, WireBytes
+from atoll_worker.ports import (
+    Artifact,
+    Artifacts,
+    Base,
+    Binding,
+    Progress,
+    ProgressReport,
+    WireBytes,
+)
 
 REF = Ref("experts/0")
 DTYPES = [
@@ -171,6 +180,62 @@ def test_what_no_manifest_can_say_is_refused(artifacts: Artifacts) -> None:
         artifacts.publish(REF, Artifact({"x": torch.ones((1,) * 9)}))
     with pytest.raises(RejectedError, match="JSON"):
         artifacts.publish(REF, Artifact({}, {"loss": float("nan")}))
+
+
+def drift(base: Artifact, scale: float) -> Artifact:
+    """What training made of it; `frozen` did not move, and `added` is new."""
+    generator = torch.Generator().manual_seed(1)
+    step = torch.randn(64, 128, generator=generator) * scale
+    return Artifact({**base.tensors, "weight": base.tensors["weight"] + step, "added": step[0]})
+
+
+def against(ref: Ref, base: Binding, artifact: Artifact, moved: Artifact) -> Artifact:
+    return replace(moved, encoding="Delta", base=Base(ref, base.digest, artifact))
+
+
+def test_a_delta_is_read_with_its_base(artifacts: Artifacts) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(64, 128, generator=generator)
+    first = Artifact({"weight": weight, "frozen": torch.ones(1000), "count": torch.arange(3)})
+    base = artifacts.publish(Ref("init"), first)
+    moved = drift(first, 1e-3)
+    bound = artifacts.publish(REF, against(Ref("init"), base, first, moved))
+    assert bound.size_bytes < 0.3 * sum(it.nbytes for it in moved.tensors.values())
+    fetched = artifacts.fetch(REF)
+    assert (fetched.encoding, fetched.base and fetched.base.digest) == ("Delta", base.digest)
+    assert torch.equal(fetched.tensors["frozen"], first.tensors["frozen"])
+    assert torch.equal(fetched.tensors["count"], first.tensors["count"])
+    off = (fetched.tensors["weight"] - moved.tensors["weight"]).abs().max()
+    assert 0 < off < 1e-4, "rounded by the size of the step, not of the weight"
+    assert artifacts.publish(Ref("experts/1"), fetched).digest == bound.digest
+
+
+def test_a_delta_of_a_delta_is_read_by_who_holds_neither(artifacts: Artifacts) -> None:
+    first = Artifact({"weight": torch.ones(64, 128)})
+    base = artifacts.publish(Ref("init"), first)
+    artifacts.publish(REF, against(Ref("init"), base, first, drift(first, 1e-3)))
+    second = artifacts.fetch(REF)
+    digest = artifacts.bindings()[REF].digest
+    last = drift(second, 1e-4)
+    chained = replace(last, encoding="Delta", base=Base(REF, digest, second))
+    artifacts.publish(Ref("experts/1"), chained)
+    fetched = artifacts.fetch(Ref("experts/1"))
+    off = (fetched.tensors["weight"] - last.tensors["weight"]).abs().max()
+    assert off < 1e-5
+    assert fetched.base is not None
+    assert fetched.base.depth == 2
+
+
+def test_a_delta_whose_base_was_dropped_or_bound_anew_is_refused(artifacts: Artifacts) -> None:
+    first = Artifact({"weight": torch.ones(64, 128)})
+    base = artifacts.publish(Ref("init"), first)
+    artifacts.publish(REF, against(Ref("init"), base, first, drift(first, 1e-3)))
+    artifacts.drop([Ref("init")])
+    with pytest.raises(ContractError, match=r"experts/0 is a delta against init, .* nothing is b"):
+        artifacts.fetch(REF)
+    artifacts.publish(Ref("init"), drift(first, 1.0))
+    with pytest.raises(ContractError, match=rf"cannot be fetched: it was {base.digest} and is bla"):
+        artifacts.fetch(REF)
 
 
 def test_the_last_report_of_each_step_stands(progress: Callable[[str], Progress]) -> None:

@@ -213,8 +213,11 @@ class Connection:
         if code in _RETRYABLE:
             self._count_handshake(code, details)
             return details
-        kind = _REFUSALS.get(code, WorkerError)
-        raise kind(details) from error
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            details = (
+                f"{self.title} at {self.address} cannot do that ({details}): update Atoll there"
+            )
+        raise _REFUSALS.get(code, WorkerError)(details) from error
 
     def _count_handshake(self, code: grpc.StatusCode, details: str) -> None:
         """A hub that is away refuses no handshake; one that refuses thrice has its reasons."""
@@ -225,7 +228,8 @@ class Connection:
         if self._refused_handshakes >= _HANDSHAKES:
             raise IdentityError(
                 f"{self.title} at {self.address} and {self._credentials.process.step} do not accept "
-                f"each other's certificates ({details}): both must be of the same run of the job"
+                f"each other's certificates ({details}): both must be of the same run of the job, "
+                "and their clocks right to the hour"
             )
 
 

@@ -3,12 +3,16 @@
 A hub that restarts knows no holder; each holds again when it finds its Watch broken.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from atoll_worker.exchange.manifest import ManifestError
 
 MAX_ADDRESS_BYTES: Final = 300
+MAX_PORT: Final = 65_535
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:%]+\]):(?P<port>[1-9][0-9]{0,4})")
+"""To gRPC other hosts than names and addresses are instructions, such as `unix:`."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Holder:
     """HOST:PORT."""
 
     def __post_init__(self) -> None:
-        host, _, port = self.address.rpartition(":")
-        if len(self.address.encode()) > MAX_ADDRESS_BYTES or not host or not port.isdecimal():
+        found = _ADDRESS.fullmatch(self.address)
+        if len(self.address) > MAX_ADDRESS_BYTES or not found or int(found["port"]) > MAX_PORT:
             raise ManifestError(f"{self.address[:80]!r} is no address: HOST:PORT")
 
 

@@ -166,8 +166,9 @@ def parse(content: bytes) -> Manifest:
     document = _load(rest)
     if set(document) != {"schema", "tensors", "metadata", "parents"}:
         raise ManifestError("the manifest has other keys than schema, tensors, metadata, parents")
-    if document["schema"] != _SCHEMA:
-        raise ManifestError(f"the manifest has schema {document['schema']!r}, not {_SCHEMA}")
+    schema = document["schema"]
+    if not _is_count(schema) or schema != _SCHEMA:
+        raise ManifestError(f"the manifest has schema {schema!r:.40}, not {_SCHEMA}")
     if not isinstance(document["metadata"], dict):
         raise ManifestError("the manifest's metadata are no object")
     manifest = Manifest(

@@ -12,6 +12,8 @@ MAX_STEPS = 4096
 MAX_STEP_NAME_BYTES = 128
 MAX_MESSAGE_BYTES = 256
 MAX_PEERS = 8
+MAX_REPORT_BYTES = 2048
+"""With fields of later versions: the reports of all steps have to fit into one answer."""
 
 
 class ProgressBook:
@@ -61,6 +63,11 @@ def _check(progress: pb.StepProgress) -> None:
         raise ManifestError(f"the message of {name} is longer than {MAX_MESSAGE_BYTES} bytes")
     if len(progress.training_wire) > MAX_PEERS:
         raise ManifestError(f"{name} reports more than {MAX_PEERS} kinds of peers")
+    if progress.ByteSize() > MAX_REPORT_BYTES:
+        raise ManifestError(f"the report of {name} is longer than {MAX_REPORT_BYTES} bytes")
+    wire = (it for peer in progress.training_wire for it in (peer.sent_bytes, peer.received_bytes))
+    if min(progress.done_count, progress.total_count, *wire) < 0:
+        raise ManifestError(f"{name} reports a number below 0")
     for value in (progress.loss, progress.samples_per_second):
         if not math.isfinite(value):
             raise ManifestError(f"{name} reports a number that is not finite")

@@ -41,6 +41,7 @@ from atoll_worker.exchange.holders import Holder, Holders
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.line import BulkLimits, Line, Turn
 from atoll_worker.exchange.progress import ProgressBook
+from atoll_worker.exchange.requests import PlainReading, Unreadable
 from atoll_worker.exchange.shelf import Shelf, Writer
 from atoll_worker.exchange.store import ChangedError, NotBoundError
 from atoll_worker.exchange.traffic import Traffic
@@ -144,6 +145,7 @@ def _refusing(
 
     @wraps(method)
     async def answer(server: S, request: Q, context: Servicer) -> R:
+        await _require_readable(request, context)
         try:
             return await method(server, request, context)
         except tuple(kind for kind, _ in _STATUSES) as error:
@@ -157,6 +159,11 @@ def _how_far(error: Exception) -> tuple[tuple[str, str], ...]:
     if isinstance(error, WritingError):
         return ((frames.WRITTEN_BYTES, str(error.written_bytes)),)
     return ()
+
+
+async def _require_readable(request: object, context: Servicer) -> None:
+    if isinstance(request, Unreadable):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.sentence)
 
 
 class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
@@ -335,6 +342,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         self, request: pb.WatchRequest, context: Servicer
     ) -> AsyncIterator[pb.WatchResponse]:
         """What is bound and wanted, and then what becomes so; a ref may be named twice."""
+        await _require_readable(request, context)
         caller = await self._guard.caller(context)
         listed = self._guard.permits(caller, Action.LIST)
         queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -423,11 +431,12 @@ def build_server(
     """A server, not yet bound to a port, and its exchange; with a book it takes progress too."""
     server = grpc.aio.server(options=_OPTIONS)
     exchange = ExchangeServer(store, threads, guard, limits)
-    exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
-    server.add_registered_method_handlers(EXCHANGE_SERVICE, _bulk_handlers(exchange))
+    methods = PlainReading(server)
+    exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, methods)  # type: ignore[arg-type]
+    methods.add_registered_method_handlers(EXCHANGE_SERVICE, _bulk_handlers(exchange))
     if book is not None:
         progress = ProgressServer(store, book, threads, guard)
-        progress_grpc.add_ProgressServiceServicer_to_server(progress, server)
+        progress_grpc.add_ProgressServiceServicer_to_server(progress, methods)  # type: ignore[arg-type]
     return server, exchange
 
 

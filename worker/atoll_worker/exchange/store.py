@@ -194,7 +194,7 @@ class Store:
 
         Raises:
             ManifestError: the ref or the manifest is refused.
-            NoSpaceError: the disk is full.
+            NoSpaceError: the disk, or the quota, cannot hold the manifest.
         """
         manifest = manifests.parse(content)
         manifests.check_ref(ref)
@@ -204,6 +204,8 @@ class Store:
                 if ref in self._index.refs:
                     return self._index.refs[ref], False
                 known = self._index.manifest(manifest.digest) is not None
+                if not known:
+                    self._check_quota(ref, len(content))
             if not known:
                 self._write_held(content)
             try:
@@ -253,7 +255,7 @@ class Store:
     def drop(self, refs: Sequence[str]) -> tuple[str, ...]:
         """Unbind refs, durably, and reclaim what nobody needs; the refs that were bound."""
         with self._bind_lock, self._lock:
-            dropped = tuple(ref for ref in refs if ref in self._index.refs)
+            dropped = tuple(ref for ref in dict.fromkeys(refs) if ref in self._index.refs)
             with self._files.writing(0):
                 for ref in dropped:
                     self._disk.remove(self._files.ref_path(ref))

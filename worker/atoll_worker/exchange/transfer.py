@@ -171,10 +171,10 @@ class Download:
         return pb.FetchRequest(ref=self._ref, manifest_digest=self._digest, ranges=ranges)
 
     def _take(self, message: bytes, connection: Connection) -> None:
-        if not message:
-            return  # word that the call stands in line
         try:
             position, content = frames.decode_fetch(message)
+            if not content:
+                return  # word that the call stands in line
             self._passage.expect(position, len(content))
         except ContentError as error:
             raise RejectedError(

@@ -55,6 +55,9 @@ def test_bytes_are_read_or_refused_but_nothing_else(content: bytes) -> None:
     ("changes", "limit"),
     [
         ({"schema": 2}, "schema 2, not 1"),
+        ({"schema": True}, "schema True, not 1"),
+        ({"schema": 1.0}, "schema 1.0, not 1"),
+        ({"schema": "x" * 99_999}, "schema 'x{39}, not 1"),
         ({"surprise": 1}, "other keys"),
         ({"metadata": []}, "no object"),
         ({"parents": ["x"]}, "not a digest"),

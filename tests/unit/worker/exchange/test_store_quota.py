@@ -1,0 +1,19 @@
+"""What counts against a job's quota beside the bytes that it brings."""
+
+from pathlib import Path
+
+import pytest
+from stored import manifest_of
+
+from atoll_worker.errors import QuotaError
+from atoll_worker.exchange.store import Limits, Store
+
+
+def test_manifests_that_are_held_count(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(quota_bytes=1500))
+    first = manifest_of(b"elsewhere").to_bytes()
+    store.hold("a", first)
+    with pytest.raises(QuotaError, match=r"^b needs \d+ bytes, \d+ of the job's quota of 1500"):
+        store.hold("b", manifest_of(b"also", note="x" * 1500).to_bytes())
+    assert store.hold("b", first)[1], "what is there already costs nothing"
+    store.close()
