@@ -37,7 +37,7 @@ class ServerThread:
         self._build = partial(build_server, shelf, book, guard=guard, limits=limits)
         self._proof = credentials.for_server()
         self._listen = listen
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._stop = asyncio.Event()
         self._started = threading.Event()
         self._errors: list[Exception] = []
@@ -69,12 +69,12 @@ class ServerThread:
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._serve())
+            asyncio.run(self._serve())
         finally:
-            self._loop.close()
             self._started.set()
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         threads = Threads()
         server, self.exchange = self._build(threads)
         try:

@@ -106,7 +106,7 @@ def test_bytes_that_come_for_a_ref_that_was_held_are_news(store: Store) -> None:
     store.hold("a", manifest.to_bytes())
     for news in (True, False):
         session, missing = store.open_upload("a", manifest.to_bytes())
-        send(store, session, BIG, missing)
+        send(store, session, BIG, list(missing))
         assert store.bind(session)[1] is news
 
 

@@ -521,7 +521,9 @@ class WatchRequest(_message.Message):
     PREFIXES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Refs that begin with one of these; the empty prefix means all, no prefix means none."""
+        """Refs that begin with one of these; the empty prefix means all, no prefix means none. At most
+        64, and 64 KiB together.
+        """
 
     def __init__(
         self,
@@ -605,7 +607,7 @@ class DropRequest(_message.Message):
     REFS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The refs; those that are not bound are passed over."""
+        """The refs, at most 4096; those that are not bound are passed over."""
 
     def __init__(
         self,
