@@ -26,21 +26,19 @@ from atoll_worker.errors import (
     UnavailableError,
     WorkerError,
 )
-from atoll_worker.exchange.frames import WRITTEN_BYTES
+from atoll_worker.exchange.frames import EXCHANGE_SERVICE, MAX_MESSAGE_BYTES, WRITTEN_BYTES
 from atoll_worker.exchange.identity import Credentials
 
 UNARY_SECONDS: Final = 10.0
 """Deadline of one attempt of a call that moves no blobs."""
-_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-_SERVICE: Final = "/atoll.exchange.v1.ExchangeService"
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # the hub is never behind one
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),  # a hub that restarts is back within a second
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 _NO_THREAD_BETWEEN: Final = (ChannelOptions.SingleThreadedUnaryStream, 1)
 """Whoever reads a stream waits for the network itself: a thread of gRPC's between the two costs a
@@ -157,9 +155,9 @@ class Connection:
         self._bulk = grpc.secure_channel(
             address, credentials.for_channel(), (*options, _NO_THREAD_BETWEEN)
         )
-        self.publish: Any = self._bulk.stream_stream(f"{_SERVICE}/Publish")
+        self.publish: Any = self._bulk.stream_stream(f"/{EXCHANGE_SERVICE}/Publish")
         self.fetch: Any = self._bulk.unary_stream(
-            f"{_SERVICE}/Fetch", request_serializer=pb.FetchRequest.SerializeToString
+            f"/{EXCHANGE_SERVICE}/Fetch", request_serializer=pb.FetchRequest.SerializeToString
         )
 
     def close(self) -> None:

@@ -11,6 +11,9 @@ from typing import Final
 
 from atoll_worker.exchange.content import PIECE_BYTES, Buffer, ContentError
 
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""Of any message, as exchange.proto says."""
+EXCHANGE_SERVICE: Final = "atoll.exchange.v1.ExchangeService"
 _SESSION, _PUBLISH_POSITION, _PUBLISH_CONTENT = 1, 2, 3
 _FETCH_POSITION, _FETCH_CONTENT = 1, 2
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5

@@ -47,7 +47,6 @@ from atoll_worker.exchange.store import ChangedError, NotBoundError
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.upload import BusyError, WritingError
 
-MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 MAX_UNHEARD: Final = 4096
 """Events that a Watch may lag behind before it is ended; whoever watches asks again."""
 PIECES_A_STEP: Final = 4
@@ -57,15 +56,14 @@ PIECES_A_WRITE: Final = 3
 TELL_BYTES: Final = 4 * PIECE_BYTES
 """A Publish is told how far it is as often, or else by the notice of `BulkLimits`: on a slow line
 4 MiB take longer than a caller waits for word."""
-EXCHANGE_SERVICE: Final = "atoll.exchange.v1.ExchangeService"
 IDLE_SESSION_SECONDS: Final = 600.0
 BIND_SECONDS: Final = 5.0
 """Of a Bind whose artifact is still being written; less than its caller's deadline."""
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # with it, two hubs on one port would share the calls
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", frames.MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", frames.MAX_MESSAGE_BYTES),
 )
 
 T = TypeVar("T")
@@ -433,7 +431,7 @@ def build_server(
     exchange = ExchangeServer(store, threads, guard, limits)
     methods = PlainReading(server)
     exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, methods)  # type: ignore[arg-type]
-    methods.add_registered_method_handlers(EXCHANGE_SERVICE, _bulk_handlers(exchange))
+    methods.add_registered_method_handlers(frames.EXCHANGE_SERVICE, _bulk_handlers(exchange))
     if book is not None:
         progress = ProgressServer(store, book, threads, guard)
         progress_grpc.add_ProgressServiceServicer_to_server(progress, methods)  # type: ignore[arg-type]
