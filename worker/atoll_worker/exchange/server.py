@@ -35,7 +35,6 @@ from atoll_worker.errors import (
 from atoll_worker.exchange import frames
 from atoll_worker.exchange.access import Action
 from atoll_worker.exchange.content import PIECE_BYTES, ContentError, Pieces, Run, digest_of
-from atoll_worker.exchange.gather import gathered
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.holders import Holder, Holders
 from atoll_worker.exchange.index import Bound
@@ -51,8 +50,6 @@ MAX_UNHEARD: Final = 4096
 """Events that a Watch may lag behind before it is ended; whoever watches asks again."""
 PIECES_A_STEP: Final = 4
 """Read ahead of a Fetch from a disk: to change threads for each message costs as much as TLS."""
-PIECES_A_WRITE: Final = 3
-"""Of a Publish, at most: for the same reason."""
 TELL_BYTES: Final = 4 * PIECE_BYTES
 """A Publish is told how far it is as often, or else by the notice of `BulkLimits`: on a slow line
 4 MiB take longer than a caller waits for word."""
@@ -95,8 +92,6 @@ class Wanted:
     step: str
 
 
-Message = tuple[str, int, memoryview]
-"""Of a Publish, as `frames` decodes it."""
 Messages = list[tuple[bytes, int]]
 """Messages of a Fetch, and the bytes of content in each."""
 Event = Bound | Wanted | None
@@ -220,26 +215,20 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
             await tell(received)
 
     async def _receive(self, context: Servicer, turn: Turn, peer: str) -> AsyncGenerator[int, None]:
-        """How many bytes came, each time that some are in the store."""
+        """Bytes of each message, once they are in the store."""
         writer: Writer | None = None
-
-        async def read() -> Message | None:
+        while not turn.over:
             async with self._moving():
                 message = await context.read()
-            return None if message is grpc.aio.EOF else frames.decode_publish(message)
-
-        async with aclosing(gathered(read, PIECES_A_WRITE)) as batches:
-            async for batch in batches:
-                if writer is None:
-                    session, _, _ = batch[0]
-                    await self._guard.require(context, Action.BIND, self._store.ref_of(session))
-                    writer = self._store.writer(session)
-                await self._threads.call(_write_all, writer, batch)
-                size = sum(len(content) for _, _, content in batch)
-                self.traffic.add("received", peer, size)
-                yield size
-                if turn.over:
-                    return
+            if message is grpc.aio.EOF:
+                return
+            session, position, content = frames.decode_publish(message)
+            if writer is None:
+                await self._guard.require(context, Action.BIND, self._store.ref_of(session))
+                writer = self._store.writer(session)
+            await self._threads.call(writer.write, position, content)
+            self.traffic.add("received", peer, len(content))
+            yield len(content)
 
     @_refusing
     async def Bind(self, request: pb.BindRequest, context: Servicer) -> pb.BindResponse:
@@ -456,11 +445,6 @@ def to_binding(bound: Bound) -> pb.Binding:
         size_bytes=bound.size_bytes,
         parent_digests=bound.parents,
     )
-
-
-def _write_all(writer: Writer, batch: list[Message]) -> None:
-    for _, position, content in batch:
-        writer.write(position, content)
 
 
 def _messages(pieces: Pieces, count: int) -> Messages:
