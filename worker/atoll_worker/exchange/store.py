@@ -47,6 +47,8 @@ class Limits:
     quota_bytes: int | None = None
     """Packs, and uploads that are open; None: what the disk holds."""
     spares: SpareSizes = field(default_factory=SpareSizes)
+    uploads: int = 512
+    """Open at once: each may keep a file open, and a manifest of 4 MiB in memory."""
 
 
 class Store:
@@ -353,6 +355,8 @@ class Store:
         self, session: str, ref: str, manifest: Manifest, readable: Callable[[str], bool]
     ) -> Upload:
         self._end(session)
+        if len(self._uploads) >= self._limits.uploads:
+            raise BusyError(f"{self._limits.uploads} uploads are open already: try again later")
         blobs = manifest.content.blobs
         there = self._index.present(manifest.content, readable)
         missing = [digest not in there for digest, _ in blobs]

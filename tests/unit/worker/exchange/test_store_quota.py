@@ -7,6 +7,7 @@ from stored import manifest_of
 
 from atoll_worker.errors import QuotaError
 from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.upload import BusyError
 
 
 def test_manifests_that_are_held_count(tmp_path: Path) -> None:
@@ -16,4 +17,16 @@ def test_manifests_that_are_held_count(tmp_path: Path) -> None:
     with pytest.raises(QuotaError, match=r"^b needs \d+ bytes, \d+ of the job's quota of 1500"):
         store.hold("b", manifest_of(b"also", note="x" * 1500).to_bytes())
     assert store.hold("b", first)[1], "what is there already costs nothing"
+    store.close()
+
+
+def test_uploads_that_are_open_are_counted_and_one_that_ends_makes_room(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(uploads=2))
+    first, second, third = (manifest_of(it).to_bytes() for it in (b"one", b"two", b"three"))
+    for ref, manifest in (("a", first), ("b", second), ("a", first)):
+        store.open_upload(ref, manifest)  # the same again is the same upload
+    with pytest.raises(BusyError, match="2 uploads are open already: try again later"):
+        store.open_upload("c", third)
+    store.expire(0.0)
+    store.open_upload("c", third)
     store.close()
