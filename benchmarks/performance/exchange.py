@@ -5,7 +5,7 @@ the operating system, memory that of the receiver. All arms alternate in every r
 the median of its rounds after one that warms up. One way:
 
 - tcp: one socket, no name, no digest, no TLS;
-- grpc: one stream of 1 MiB messages between generic handlers, no digest, no TLS;
+- grpc: one stream of 1 MiB messages between generic handlers, no digest, no TLS; and with TLS;
 - peer: an island fetches from another's memory: mutual TLS, BLAKE3 at both ends, resume;
 - store: an island publishes to a hub's disk: the same, and fsync before it is bound;
 - peer and store "without TLS and digests": the same code with both taken out, for this alone.
@@ -63,6 +63,7 @@ def one_way(label: str, plan: Plan, shape: Shape) -> dict[str, list[Sample]]:
         arms: dict[str, Callable[[], Sample]] = {
             "tcp": plain.tcp,
             "grpc": plain.grpc,
+            "grpc with TLS": plain.grpc_tls,
             f"peer {BARE_WORDS}": lambda: bare.peer(shape),
             "peer": lambda: ours.peer(shape),
             f"store {BARE_WORDS}": lambda: bare.store(shape),

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ import grpc
 import torch
 from commands import Answer, obey
 from costs import measured
+from grpc import Channel
 from papers import JOB, Paper, credentials
 from torch import Tensor
 
@@ -40,6 +41,7 @@ MESSAGE_BYTES: Final = 1024 * 1024
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 4 * MESSAGE_BYTES),
     ("grpc.use_local_subchannel_pool", 1),
+    ("SingleThreadedUnaryStream", 1),
 )
 FRESH_STRIDE: Final = 65_536
 """One number in as many is altered from round to round: no framework can know a piece of it."""
@@ -166,10 +168,10 @@ class OurEnd:
 
 
 class PlainEnd:
-    """Bytes without names, digests or TLS: raw TCP, and the least gRPC can be made to cost."""
+    """Bytes without names or digests: raw TCP, and the least gRPC can be made to cost."""
 
-    def __init__(self) -> None:
-        self._size_bytes = 0
+    def __init__(self, papers: dict[str, Paper]) -> None:
+        self._papers = papers
         self._payloads = Payloads()
 
     def serve(self, size_bytes: int) -> Answer:
@@ -183,13 +185,15 @@ class PlainEnd:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("plain", {"Fetch": handler}),)
         )
-        port = server.add_insecure_port("127.0.0.1:0")
+        proof = credentials(self._papers["hub"]).for_server()
+        ports = {
+            "tcp": listener.getsockname()[1],
+            "grpc": server.add_insecure_port("127.0.0.1:0"),
+            "grpc_tls": server.add_secure_port("127.0.0.1:0", proof),
+        }
         server.start()
         self._server = server
-        return {
-            "tcp": f"127.0.0.1:{listener.getsockname()[1]}",
-            "grpc": f"127.0.0.1:{port}",
-        }
+        return {arm: f"127.0.0.1:{port}" for arm, port in ports.items()}
 
     def _send(self, listener: socket.socket) -> None:
         while True:
@@ -218,11 +222,21 @@ class PlainEnd:
 
     def grpc(self, address: str, size_bytes: int) -> Answer:
         """Receive over one gRPC stream into memory that is there."""
+        return self._stream(lambda: grpc.insecure_channel(address, _OPTIONS), size_bytes)
+
+    def grpc_tls(self, address: str, size_bytes: int) -> Answer:
+        """The same with mutual TLS."""
+        own = credentials(self._papers["island"])
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", own.hub.host))
+        proof = own.for_channel()
+        return self._stream(lambda: grpc.secure_channel(address, proof, options), size_bytes)
+
+    def _stream(self, dial: Callable[[], Channel], size_bytes: int) -> Answer:
         target = self._target(size_bytes)
 
         def work() -> None:
             position = 0
-            with grpc.insecure_channel(address, _OPTIONS) as channel:
+            with dial() as channel:
                 stream: Any = channel.unary_stream("/plain/Fetch")
                 for message in stream(b""):
                     target[position : position + len(message)] = message
@@ -245,7 +259,7 @@ def main(ours: type[OurEnd] = OurEnd) -> None:
     torch.set_num_threads(1)
     gc.freeze()  # as a worker does
     order = json.loads(sys.stdin.readline())
-    obey(PlainEnd() if order is None else ours(*order))
+    obey(PlainEnd(order) if isinstance(order, dict) else ours(*order))
 
 
 if __name__ == "__main__":

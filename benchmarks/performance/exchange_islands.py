@@ -60,7 +60,9 @@ class Plain:
     """The bare wire: a socket, and a minimal stream of gRPC."""
 
     def __init__(self, stack: ExitStack, size_bytes: int) -> None:
-        self._sender, self._receiver = End(None), End(None)
+        authority = new_authority()
+        papers = {role: paper(authority, role) for role in ("hub", "island")}
+        self._sender, self._receiver = End(papers), End(papers)
         stack.callback(self._sender.close)
         stack.callback(self._receiver.close)
         self._size_bytes = size_bytes
@@ -73,6 +75,10 @@ class Plain:
     def grpc(self) -> Sample:
         """One transfer over a stream."""
         return self._transfer("grpc")
+
+    def grpc_tls(self) -> Sample:
+        """The same with mutual TLS."""
+        return self._transfer("grpc_tls")
 
     def _transfer(self, arm: str) -> Sample:
         before = self._sender.cpu()

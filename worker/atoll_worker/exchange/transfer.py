@@ -22,7 +22,7 @@ from atoll_worker.exchange.traffic import Traffic
 
 STALL_SECONDS: Final = 30.0
 """A transfer that moves nothing for so long is cancelled, and tried again."""
-WINDOW_BYTES: Final = 12 * 1024 * 1024
+WINDOW_BYTES: Final = 8 * 1024 * 1024
 """Sent and not heard of: all that a broken connection can make an upload send twice."""
 
 

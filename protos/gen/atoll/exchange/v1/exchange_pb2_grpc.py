@@ -103,7 +103,7 @@ class ExchangeServiceServicer:
 
     def Publish(self, request_iterator, context):
         """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
-        caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+        caller keeps at most 8 MiB on the way that it has not heard of: what a broken connection costs
         is bounded. The server may end the stream early, for others wait: call Missing and go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

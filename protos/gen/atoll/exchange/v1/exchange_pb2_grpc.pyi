@@ -62,7 +62,7 @@ class ExchangeServiceStub:
     """
     Publish: _grpc.StreamStreamMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]
     """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
-    caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+    caller keeps at most 8 MiB on the way that it has not heard of: what a broken connection costs
     is bounded. The server may end the stream early, for others wait: call Missing and go on.
     """
     Bind: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.BindRequest, _exchange_pb2.BindResponse]
@@ -104,7 +104,7 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """
     Publish: _aio.StreamStreamMultiCallable[_exchange_pb2.PublishRequest, _exchange_pb2.PublishResponse]  # type: ignore[assignment]
     """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
-    caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+    caller keeps at most 8 MiB on the way that it has not heard of: what a broken connection costs
     is bounded. The server may end the stream early, for others wait: call Missing and go on.
     """
     Bind: _aio.UnaryUnaryMultiCallable[_exchange_pb2.BindRequest, _exchange_pb2.BindResponse]  # type: ignore[assignment]
@@ -155,7 +155,7 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_pb2.PublishResponse], _abc.AsyncIterator[_exchange_pb2.PublishResponse]]:
         """Uploads the bytes that are missing, in order. The server says how much it has taken, and the
-        caller keeps at most 12 MiB on the way that it has not heard of: what a broken connection costs
+        caller keeps at most 8 MiB on the way that it has not heard of: what a broken connection costs
         is bounded. The server may end the stream early, for others wait: call Missing and go on.
         """
 
