@@ -41,8 +41,7 @@ from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.line import BulkLimits, Line, Turn
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.requests import PlainReading, Unreadable
-from atoll_worker.exchange.shelf import Shelf, Writer
-from atoll_worker.exchange.store import ChangedError, NotBoundError
+from atoll_worker.exchange.shelf import ChangedError, NotBoundError, Shelf, Writer
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.upload import BusyError, WritingError
 

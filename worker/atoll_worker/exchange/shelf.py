@@ -7,6 +7,14 @@ from atoll_worker.exchange.content import Pieces, Run
 from atoll_worker.exchange.index import Bound
 
 
+class NotBoundError(LookupError):
+    """Nothing is bound to the ref, or its bytes are not here."""
+
+
+class ChangedError(RuntimeError):
+    """The ref is bound to another artifact than the caller read before."""
+
+
 class Writer(Protocol):
     """One stream into an upload; see `upload.UploadWriter`."""
 

@@ -11,7 +11,7 @@ from atoll_worker.errors import RejectedError
 from atoll_worker.exchange.content import Pieces, Run
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.manifest import Manifest
-from atoll_worker.exchange.store import ChangedError, NotBoundError
+from atoll_worker.exchange.shelf import ChangedError, NotBoundError
 
 _READ_ONLY: Final = "this process takes no artifacts: publish to the hub"
 

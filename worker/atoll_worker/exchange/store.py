@@ -25,19 +25,12 @@ from atoll_worker.exchange.index import Bound, Index, Pin
 from atoll_worker.exchange.keeping import Keepers
 from atoll_worker.exchange.manifest import Manifest
 from atoll_worker.exchange.reading import Reader
+from atoll_worker.exchange.shelf import ChangedError, NotBoundError
 from atoll_worker.exchange.spares import SpareSizes
 from atoll_worker.exchange.upload import BusyError, Upload, UploadWriter
 
 PATIENCE_SECONDS: Final = 4.0
 """Of one `bind`, for each of two things: both are over before its caller's deadline of 10 s."""
-
-
-class NotBoundError(LookupError):
-    """Nothing is bound to the ref, or its bytes are not here."""
-
-
-class ChangedError(RuntimeError):
-    """The ref is bound to another artifact than the caller read before."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from atoll_worker.errors import (
     FinalError,
     InUseError,
     NoSpaceError,
-    QuotaError,
     UnavailableError,
     WorkerError,
 )
@@ -24,8 +23,9 @@ from atoll_worker.exchange.content import ContentError, Run, digest_of
 from atoll_worker.exchange.disk import AwayError, FullError, LocalDisk, RefusedError
 from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.manifest import ManifestError
+from atoll_worker.exchange.shelf import ChangedError, NotBoundError
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import ChangedError, Limits, NotBoundError, Store
+from atoll_worker.exchange.store import Limits, Store
 from atoll_worker.exchange.upload import BusyError
 
 BIG = bytes(range(256)) * 10_000  # spans three pieces
@@ -375,29 +375,6 @@ def test_no_more_than_the_limit_is_kept_to_be_overwritten(tmp_path: Path) -> Non
         publish(store, name, BIG + name.encode())
     store.drop(["a", "b", "c"])
     assert len(list((tmp_path / "incoming").iterdir())) == 1
-    store.close()
-
-
-def test_a_job_keeps_no_more_than_its_quota(tmp_path: Path) -> None:
-    store = Store(tmp_path, limits=Limits(quota_bytes=len(BIG) + 1500))
-    publish(store, "a", BIG)
-    with pytest.raises(QuotaError, match=r"^b needs 25\d{5} bytes, \d{1,4} of the job's quota of"):
-        store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
-    publish(store, "c", BIG, c="its blob is there")
-    store.drop(["a", "c"])
-    publish(store, "b", BIG[1:])
-    kept = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
-    assert sum(kept) < len(BIG) + 3000
-    store.close()
-
-
-def test_an_open_upload_counts_against_the_quota(tmp_path: Path) -> None:
-    store = Store(tmp_path, limits=Limits(quota_bytes=len(BIG) + 1500))
-    store.open_upload("a", manifest_of(BIG).to_bytes())
-    with pytest.raises(QuotaError):
-        store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
-    store.expire(0.0)
-    store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
     store.close()
 
 

@@ -7,7 +7,8 @@ import pytest
 from stored import manifest_of, publish, read_back, send, whole
 
 from atoll_worker.exchange.content import Run
-from atoll_worker.exchange.store import NotBoundError, Store
+from atoll_worker.exchange.shelf import NotBoundError
+from atoll_worker.exchange.store import Store
 
 BIG = bytes(range(256)) * 10_000
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
-from stored import manifest_of
+from stored import manifest_of, publish
 
 from atoll_worker.errors import QuotaError
 from atoll_worker.exchange.store import Limits, Store
 from atoll_worker.exchange.upload import BusyError
+
+BIG = bytes(range(256)) * 10_000  # spans three pieces
 
 
 def test_manifests_that_are_held_count(tmp_path: Path) -> None:
@@ -29,4 +31,27 @@ def test_uploads_that_are_open_are_counted_and_one_that_ends_makes_room(tmp_path
         store.open_upload("c", third)
     store.expire(0.0)
     store.open_upload("c", third)
+    store.close()
+
+
+def test_a_job_keeps_no_more_than_its_quota(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(quota_bytes=len(BIG) + 1500))
+    publish(store, "a", BIG)
+    with pytest.raises(QuotaError, match=r"^b needs 25\d{5} bytes, \d{1,4} of the job's quota of"):
+        store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
+    publish(store, "c", BIG, c="its blob is there")
+    store.drop(["a", "c"])
+    publish(store, "b", BIG[1:])
+    kept = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(kept) < len(BIG) + 3000
+    store.close()
+
+
+def test_an_open_upload_counts_against_the_quota(tmp_path: Path) -> None:
+    store = Store(tmp_path, limits=Limits(quota_bytes=len(BIG) + 1500))
+    store.open_upload("a", manifest_of(BIG).to_bytes())
+    with pytest.raises(QuotaError):
+        store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
+    store.expire(0.0)
+    store.open_upload("b", manifest_of(BIG[1:]).to_bytes())
     store.close()
