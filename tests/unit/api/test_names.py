@@ -67,3 +67,21 @@ def test_a_process_has_the_name_of_its_step() -> None:
     assert Process("u", "island", 3).step == "island-3"
     assert Process("u", "router").step == "router"
     assert Process("u", "hub").host == "hub-0.u.atoll.internal"
+
+
+@pytest.mark.parametrize("who", [Process("j", "island", 0), Process("j", "island", 12)])
+def test_a_step_says_which_island_it_is(who: Process) -> None:
+    assert names.process_of_step("j", who.step) == who
+
+
+@pytest.mark.parametrize("role", ["hub", "router", "evaluate"])
+def test_a_step_that_is_its_role_says_so(role: str) -> None:
+    assert names.process_of_step("j", role) == Process("j", role)
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["", "island", "island-", "island-03", "island--1", "router-1", "a b", "hub\n", "ISLAND-1"],
+)
+def test_what_is_no_step_is_nobody(step: str) -> None:
+    assert names.process_of_step("j", step) is None

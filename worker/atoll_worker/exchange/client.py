@@ -31,18 +31,14 @@ class ExchangeClient:
     """
 
     def __init__(
-        self,
-        address: str,
-        credentials: Credentials,
-        patience: Patience | None = None,
-        traffic: Traffic | None = None,
+        self, address: str, credentials: Credentials, patience: Patience | None = None
     ) -> None:
         self.connection = Connection(address, credentials, patience or Patience())
         """To the hub."""
         self._peers = Peers(self.connection, credentials)
         self._progress = HubProgress(self.connection, credentials.process.step)
         self._bases = Bases(lambda name, depth: self._fetch(name.ref, None, name, depth))
-        self.traffic = traffic or Traffic()
+        self.traffic = Traffic()
 
     def __enter__(self) -> Self:
         return self
