@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,14 +70,11 @@ def train(
     )
     world.meter.start()
     observer = _SessionObserver(run, world, resumed.note, resumed.state.step)
-    try:
+    with world.context.traffic.during(TRAINING), closing(observer):  # which ends its last save
         observer.report(resumed.state)
-        with world.context.traffic.during(TRAINING):
-            run_loop(resumed.state, loss_of, run.settings, observer)
+        run_loop(resumed.state, loss_of, run.settings, observer)
         require_finite(resumed.state, run.settings)
         observer.report(resumed.state)
-    finally:
-        observer.close()
     return resumed.state
 
 
