@@ -6,14 +6,13 @@ For tests, and for running a role without a hub.
 import threading
 from collections.abc import Mapping, Sequence
 
-from atoll_api.names import HUB, Ref
+from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.bases import BaseName, Bases, require_digest
 from atoll_worker.exchange.decoding import Decoder
 from atoll_worker.exchange.encoding import check_ref, encode
 from atoll_worker.exchange.manifest import Manifest
-from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.ports import Artifact, Binding, ProgressReport
 
 
@@ -21,7 +20,6 @@ class MemoryArtifacts:
     """An artifact store in memory; digests are those of the real one."""
 
     def __init__(self) -> None:
-        self.traffic = Traffic()
         self._lock = threading.Lock()
         self._bases = Bases(lambda name, depth: self._fetch(name.ref, name, depth))
         self._contents: dict[str, tuple[bytes, bytes]] = {}
@@ -39,7 +37,6 @@ class MemoryArtifacts:
                 return self._bindings[ref]
             self._contents[manifest.digest] = (manifest.to_bytes(), b"".join(encoded.blobs))
             self._bindings[ref] = binding
-        self.traffic.add("sent", HUB, manifest.content.size_bytes)
         return binding
 
     def fetch(self, ref: Ref) -> Artifact:
@@ -51,9 +48,7 @@ class MemoryArtifacts:
         if name is not None:
             require_digest(name, manifest.digest)
         decoder = Decoder(manifest, base=self._bases.of(ref, manifest, depth))
-        content = self._contents[manifest.digest][1]
-        decoder.write(0, memoryview(content))
-        self.traffic.add("received", HUB, len(content))
+        decoder.write(0, memoryview(self._contents[manifest.digest][1]))
         return decoder.finish()
 
     def _resolve(self, ref: Ref) -> Manifest:

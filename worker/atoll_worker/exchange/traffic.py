@@ -15,7 +15,8 @@ Direction = Literal["sent", "received"]
 SETUP: Final = "setup"
 """Whatever is not in another phase: what a step reads before its work, and writes after it."""
 TRAINING: Final = "training"
-"""From the first step to the last; of the bytes, those of checkpoints."""
+"""From the first step to the last; of the bytes, those of checkpoints. One that is on its way at the
+end counts as what follows: training waits for no hub."""
 
 
 @dataclass(frozen=True)

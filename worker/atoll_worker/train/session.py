@@ -70,7 +70,7 @@ def train(
     )
     world.meter.start()
     observer = _SessionObserver(run, world, resumed.note, resumed.state.step)
-    with world.context.traffic.during(TRAINING), closing(observer):  # which ends its last save
+    with world.context.traffic.during(TRAINING), closing(observer):
         observer.report(resumed.state)
         run_loop(resumed.state, loss_of, run.settings, observer)
         require_finite(resumed.state, run.settings)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atoll_api.names import Ref, checkpoint_ref, island_step
+from atoll_api.names import HUB, Ref, checkpoint_ref, island_step
 from atoll_api.spec.training import Optimizer
 from atoll_worker.errors import DisruptedError, UnavailableError
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress, MemoryStop
-from atoll_worker.exchange.traffic import SETUP, TRAINING, Traffic
+from atoll_worker.exchange.traffic import SETUP, TRAINING, Label
 from atoll_worker.ports import Artifact, Artifacts, Binding, Context, WireBytes
 from atoll_worker.train.checkpoint import snapshot
 from atoll_worker.train.loop import LoopSettings, TrainingState
@@ -72,8 +72,7 @@ def session(
     progress: MemoryProgress | None = None,
 ) -> TrainingState:
     progress = progress or MemoryProgress(STEP)
-    traffic = artifacts.traffic if isinstance(artifacts, MemoryArtifacts) else Traffic()
-    context = Context(artifacts, progress, MemoryStop(stop_after), traffic)
+    context = Context(artifacts, progress, MemoryStop(stop_after))
     run = Run(STEP, SETTINGS, batch_size=8, checkpoint_seconds=10)
     return train(run, model, loss_of, World(context, FixedMeter(), Ticking(tick_seconds)))
 
@@ -103,13 +102,24 @@ def test_checkpoints_come_by_the_clock() -> None:
 
 
 def test_bytes_that_pass_while_it_trains_are_counted_apart() -> None:
-    silent, hub = MemoryArtifacts(), MemoryArtifacts()
-    session(silent)
-    assert silent.traffic.counts() == {}
-    session(hub, tick_seconds=1.0)
-    session(hub)
-    passed = {(it.direction, it.phase) for it in hub.traffic.counts()}
-    assert passed == {("sent", TRAINING), ("received", SETUP)}
+    context = Context(MemoryArtifacts(), MemoryProgress(STEP), MemoryStop())
+
+    def telling(network: nn.Module, generator: torch.Generator) -> Tensor:
+        context.traffic.add("sent", HUB, 1)
+        return loss_of(network, generator)
+
+    def talkative() -> nn.Module:
+        context.traffic.add("received", HUB, 10)
+        return model()
+
+    run = Run(STEP, SETTINGS, batch_size=8, checkpoint_seconds=10)
+    train(run, talkative, telling, World(context, FixedMeter(), Ticking(0.001)))
+    context.traffic.add("sent", HUB, 100)
+    assert context.traffic.counts() == {
+        Label("received", HUB, SETUP): 10,
+        Label("sent", HUB, TRAINING): STEPS,
+        Label("sent", HUB, SETUP): 100,
+    }
 
 
 def test_training_goes_on_without_the_hub_and_says_so() -> None:
