@@ -4,7 +4,6 @@ An end reads commands from standard input, one JSON list a line, and answers eac
 object: what it cost this whole process, by the operating system.
 """
 
-import asyncio
 import gc
 import json
 import os
@@ -31,8 +30,7 @@ from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.progress import ProgressBook
-from atoll_worker.exchange.server import Threads, build_server
-from atoll_worker.exchange.shelf import Shelf
+from atoll_worker.exchange.serving import ServerThread
 from atoll_worker.exchange.snapshots import Snapshots
 from atoll_worker.exchange.store import Store
 from atoll_worker.ports import Artifact
@@ -92,21 +90,9 @@ class OurEnd:
 
     def serve(self) -> Answer:
         """Start the server on a thread; its address."""
-        address, ready = [""], threading.Event()
-        thread = threading.Thread(target=asyncio.run, args=(self._serve(address, ready),))
-        thread.daemon = True
-        thread.start()
-        ready.wait()
-        return {"address": address[0]}
-
-    async def _serve(self, address: list[str], ready: threading.Event) -> None:
-        shelf: Shelf = self._shelf
-        server, _ = build_server(shelf, ProgressBook(), Threads(), self._guard())
-        port = server.add_secure_port("127.0.0.1:0", self._credentials["hub"].for_server())
-        await server.start()
-        address[0] = f"127.0.0.1:{port}"
-        ready.set()
-        await server.wait_for_termination()
+        proof = self._credentials["hub"]
+        self._server = ServerThread(self._shelf, self._guard(), proof, book=ProgressBook())
+        return {"address": self._server.address}
 
     def offer(self, size_bytes: int, count: int) -> Answer:
         """Name the bytes of a fresh artifact and serve it."""
