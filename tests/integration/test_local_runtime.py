@@ -168,6 +168,26 @@ async def test_stop_lets_children_save_and_a_rerun_resumes(
     assert len(stubs.attempts("island-0")) == 2
 
 
+@pytest.mark.parametrize("hub_says", ["all", "nothing"])
+async def test_a_child_that_finishes_as_it_is_told_to_stop_does_not_fail_the_job(
+    stubs: StubWorld, runner: Runner, hub_says: str
+) -> None:
+    stubs.script("router", "late bind", "sleep")
+    options = stubs.options(replace(PROMPT, poll_seconds=60.0))
+    going = asyncio.ensure_future(runner.run(job(2), options))
+    log = runner.out / "logs" / "router.log"
+    await until(lambda: log.exists() and "waits" in log.read_text())
+    stubs.silent = hub_says == "nothing"
+    runner.stop.set()
+
+    assert await going == Stopped()
+
+    runner.stop.clear()
+    stubs.silent = False
+    assert isinstance(await runner.run(job(2), stubs.options()), Complete)
+    assert len(stubs.attempts("router")) == 1
+
+
 async def test_a_child_that_does_not_listen_is_killed_after_the_grace_time(
     stubs: StubWorld, runner: Runner
 ) -> None:

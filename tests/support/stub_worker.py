@@ -2,7 +2,8 @@
 
 WORLD is a folder. `WORLD/<step>.script` holds one line an attempt, of words:
 `bind` binds the step's refs, `say:TEXT` prints, `sleep` runs until SIGTERM (then exits 83),
-`deaf` ignores SIGTERM, `exit:N` ends, `killed` kills itself. Without a script: bind, exit 0.
+`late` says that it waits for SIGTERM and then goes on, `deaf` ignores SIGTERM, `exit:N` ends,
+`killed` kills itself. Without a script: bind, exit 0.
 `WORLD/<step>.attempts` lists the process ids of all attempts. Refs are files in `WORLD/refs`.
 The hub writes its ready file and waits. Every attempt ends when its standard input closes.
 """
@@ -51,6 +52,10 @@ def _do(word: str, world: Path, order: dict[str, Any]) -> None:
             print(text.replace("_", " "), flush=True)  # noqa: T201
         case "sleep":
             _sleep()
+        case "late":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            print("waits", flush=True)  # noqa: T201
+            signal.sigwait({signal.SIGTERM})
         case "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "killed":

@@ -49,6 +49,8 @@ class _Heard:
     """On the monotonic clock; None before the first answer."""
     ends: set[StepName] = field(default_factory=set)
     """Children that had ended before an answer: what they bound is known."""
+    stopped: set[StepName] = field(default_factory=set)
+    """Children told to stop: whether one bound its last ref first may never be known."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class LocalRuntime:
         address, hub = self._hub.address, self._hub_child
         ended = {name for name, child in children.items() if child.state in _ENDS}
         if hub is not None and not hub.live:
-            self._heard.ends |= ended  # nobody is left to ask
+            self._heard.ends |= ended - self._heard.stopped  # nobody is left to ask
         if address is None or hub is None or not hub.live or not self._due(ended):
             return
         try:
@@ -200,10 +202,14 @@ class LocalRuntime:
         return time.monotonic() - heard.at >= self._options.timing.poll_seconds
 
     def _as_heard(self, name: StepName, child: Child) -> Child:
-        """A child has not ended for the plan before its last binding has been asked for."""
-        if child.state in _ENDS and name not in self._heard.ends:
-            return Child(ChildState.RUNNING, child.restarts, since=child.since)
-        return child
+        """A child has not ended for the plan before its last binding has been asked for.
+
+        One that was told to stop is waited for no longer, however it ended meanwhile.
+        """
+        if child.state not in _ENDS or name in self._heard.ends:
+            return child
+        state = ChildState.STOPPED if name in self._heard.stopped else ChildState.RUNNING
+        return Child(state, child.restarts, since=child.since)
 
     def _start_hub(self) -> None:
         if self._hub_child is None or not self._hub_child.live:
@@ -220,6 +226,7 @@ class LocalRuntime:
         order = work_order(self._papers.job, self._job.spec, step, place)
         self._folder.write_order(step.name, order)
         self._heard.ends.discard(step.name)
+        self._heard.stopped.discard(step.name)
         self._children[step.name] = self._supervise(self._recipe(step.name), self._places)
 
     def _recipe(self, name: StepName) -> Recipe:
@@ -242,7 +249,7 @@ class LocalRuntime:
     def _stop_step(self, name: StepName) -> None:
         child = self._children.get(name)
         if child is not None:
-            self._heard.ends.add(name)  # its fate no longer matters: do not wait for the hub
+            self._heard.stopped.add(name)
             child.request_stop()
 
     async def _drop(self, refs: tuple[Ref, ...]) -> None:
