@@ -108,6 +108,10 @@ def cost_figures(label: str, plan: Plan, shape: Shape) -> list[Figure]:
     for arm, them in samples.items():
         costs = [it.cpu_seconds / shape[0] * 1e9 for it in them]
         found.append(median(f"{label}: {arm}: CPU of both ends", costs, "s/GB", limits.get(arm)))
+    naming = [it.offer_cpu_seconds / shape[0] * 1e9 for it in samples["peer"]]
+    found.append(
+        median(f"{label}: peer: of it to name the bytes, once for all readers", naming, "s/GB")
+    )
     for arm, them in samples.items():
         found.append(median(f"{label}: {arm}: time", [it.seconds for it in them], "s"))
     growth = [it.growth_bytes / MIB for it in samples["peer"]]

@@ -37,6 +37,7 @@ class Sample:
     """Of the receiver."""
     offer_seconds: float = 0.0
     """Of which: naming the bytes, before anybody asked for them."""
+    offer_cpu_seconds: float = 0.0
 
     @property
     def pull_seconds(self) -> float:
@@ -107,7 +108,7 @@ class Islands:
         pulled = self._two("pull", self._addresses[0], *shape)
         cpu = offered["cpu"] + self._one.cpu() - before + pulled["cpu"]
         seconds = offered["wall"] + pulled["wall"]
-        return Sample(seconds, cpu, pulled["growth"], offered["wall"])
+        return Sample(seconds, cpu, pulled["growth"], offered["wall"], offered["cpu"])
 
     def store(self, shape: Shape) -> Sample:
         """A fresh artifact from an island's memory onto the hub's disk."""
