@@ -26,7 +26,7 @@ from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.strategy import Combine, Router
+from atoll_api.spec.strategy import Combine, LearnedRouter
 from atoll_api.spec.task import Task
 from atoll_api.spec.training import Training
 
@@ -112,7 +112,8 @@ class BaselineOrder(TrainingOrder):
 
     role: Literal["baseline"] = "baseline"
     count: int
-    router: Router
+    router: LearnedRouter | None
+    """None where no router is trained."""
 
 
 class RouterOrder(TrainingOrder):
@@ -124,7 +125,7 @@ class RouterOrder(TrainingOrder):
 
     role: Literal["router"] = "router"
     count: int
-    router: Router
+    router: LearnedRouter
 
 
 class EvaluateOrder(WorkerOrder):

@@ -23,7 +23,7 @@ TINY = {
     "islands.count": 2,
     "training.steps": 300,
     "training.checkpoint.everySeconds": 1,
-    "strategy.expertEnsemble.router.steps": 50,
+    "strategy.expertEnsemble.router.learned.steps": 50,
     "evaluation": {"samples": 64, "seeds": 1, "samplerSteps": 4, "strategies": ["Full"]},
 }
 

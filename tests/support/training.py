@@ -10,7 +10,7 @@ import numpy as np
 from atoll_api.names import StepName
 from atoll_api.spec.data import Data
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.strategy import Router
+from atoll_api.spec.strategy import LearnedRouter
 from atoll_api.spec.task import Architecture, DiffusionTask, MlpSettings, Task
 from atoll_api.spec.training import Checkpoint, Ema, Optimizer, Training
 from atoll_api.work_order import (
@@ -44,7 +44,9 @@ class SmallJob:
     batch_size: int = 16
     seed: int = 0
     partition: Partition = field(default_factory=lambda: Partition(type="FeatureClusters"))
-    router: Router = field(default_factory=lambda: Router(steps=30, batch_size=32, width=8))
+    router: LearnedRouter = field(
+        default_factory=lambda: LearnedRouter(steps=30, batch_size=32, width=8)
+    )
     optimizer: Optimizer = field(default_factory=Optimizer)
     artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
     reports: dict[str, ProgressReport] = field(default_factory=dict)

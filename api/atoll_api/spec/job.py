@@ -1,8 +1,8 @@
 """The TrainingJob as a user writes it."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atoll_api import names
 from atoll_api.base import FrozenModel
@@ -34,6 +34,35 @@ class TrainingJobSpec(FrozenModel):
     exchange: Exchange = Exchange()
     artifacts: Artifacts = Artifacts()
     run_policy: RunPolicy = RunPolicy()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fit_the_task(cls, data: Any) -> Any:
+        """Text is divided and routed in other ways than numbers: defaults follow the task."""
+        if not isinstance(data, dict):
+            return data
+        task, strategy = _type_of(data, "task"), _type_of(data, "strategy")
+        filled = dict(data)
+        if strategy in ("IterativeMerge", "SingleMerge"):
+            filled.setdefault("partition", {"type": "Random"})
+        elif task == "Language":
+            filled.setdefault("partition", {"type": "TextClusters"})
+            filled["strategy"] = _routed_by_centroid(data.get("strategy"))
+        return filled
+
+
+def _type_of(data: dict[str, Any], field: str) -> object:
+    value = data.get(field)
+    return value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+
+
+def _routed_by_centroid(strategy: Any) -> Any:
+    if not isinstance(strategy, dict) or strategy.get("type") != "ExpertEnsemble":
+        return strategy
+    ensemble = strategy.get("expertEnsemble") or {}
+    if not isinstance(ensemble, dict):
+        return strategy
+    return {**strategy, "expertEnsemble": {"router": {"type": "Centroid"}, **ensemble}}
 
 
 class Metadata(FrozenModel):

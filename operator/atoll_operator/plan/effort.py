@@ -67,9 +67,10 @@ def eta_seconds(spec: TrainingJobSpec, seen: Level, observed: Observed, now: flo
 
 
 def _router(spec: TrainingJobSpec) -> float:
+    """Centroids come with the partition, and likelihoods with the experts: nothing to train."""
     ensemble = spec.strategy.expert_ensemble
-    assert ensemble is not None  # the union has filled it
-    return ROUTER_SHARE * ensemble.router.steps * ensemble.router.batch_size
+    learned = ensemble.router.learned if ensemble else None
+    return ROUTER_SHARE * learned.steps * learned.batch_size if learned else 0.0
 
 
 def _evaluation(spec: TrainingJobSpec) -> float:

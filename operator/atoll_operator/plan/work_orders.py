@@ -7,7 +7,7 @@ from atoll_api import names
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.spec.artifacts import Artifacts
-from atoll_api.spec.strategy import ExpertEnsemble
+from atoll_api.spec.strategy import ExpertEnsemble, LearnedRouter
 from atoll_api.units import size_bytes
 from atoll_api.work_order import (
     NOBODY,
@@ -68,13 +68,11 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
             assert step.island is not None
             return IslandOrder(**said, **_training(spec), island=step.island)
         case "baseline":
-            return BaselineOrder(
-                **said, **_training(spec), count=count, router=_ensemble(spec).router
-            )
+            return BaselineOrder(**said, **_training(spec), count=count, router=_learned(spec))
         case "router":
-            return RouterOrder(
-                **said, **_training(spec), count=count, router=_ensemble(spec).router
-            )
+            router = _learned(spec)
+            assert router is not None, "the pipeline has a router step for learned ones alone"
+            return RouterOrder(**said, **_training(spec), count=count, router=router)
         case "evaluate":
             return EvaluateOrder(**said, **_evaluation(spec), report_folder=place.report_folder)
         case "hub":
@@ -135,6 +133,11 @@ def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
         "evaluation": spec.evaluation,
         "baseline": spec.baseline.enabled,
     }
+
+
+def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:
+    ensemble = spec.strategy.expert_ensemble
+    return ensemble.router.learned if ensemble else None
 
 
 def _ensemble(spec: TrainingJobSpec) -> ExpertEnsemble:

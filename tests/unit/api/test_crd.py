@@ -127,7 +127,7 @@ def test_the_server_accepts_what_the_types_accept(spec: dict[str, Any]) -> None:
     "spec",
     [
         {"islands.count": 0},
-        {"task.type": "Language"},
+        {"task.type": "Regression"},
         {"training.stepz": 1},
         {"data.holdout": 0.0},
         {"evaluation.strategies": []},

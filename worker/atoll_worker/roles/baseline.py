@@ -55,7 +55,7 @@ def matched_steps(order: BaselineOrder, task: Task, dataset: Dataset, part: Part
     batch_size = order.training.batch_size_per_island
     model = initial_model(task, dataset, order.seed)
     inputs, expert_flops = try_task(task, model, probe_batch(part, batch_size))
-    if expert_flops == 0:
+    if expert_flops == 0 or order.router is None:
         return order.training.steps
     router = build_router(dataset.sample, inputs, order.count, order.router, order.seed)
     router_flops = router_flops_per_sample(router, inputs)

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atoll_api.spec.strategy import Router as RouterSettings
+from atoll_api.spec.strategy import LearnedRouter as RouterSettings
 from atoll_worker.data.part import Part
 from atoll_worker.ensemble.router import RouterNet
 from atoll_worker.tasks.base import Inputs, SampleSpec, Task

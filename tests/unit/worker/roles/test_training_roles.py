@@ -10,7 +10,7 @@ from training import SmallJob, metadata_of, save_npz
 
 from atoll_api.names import Ref, expert_ref, island_assignment_ref
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.strategy import Router
+from atoll_api.spec.strategy import LearnedRouter
 from atoll_api.spec.training import Optimizer
 from atoll_worker.data.load import load
 from atoll_worker.errors import (
@@ -180,7 +180,7 @@ def test_the_baseline_costs_what_the_ensemble_costs() -> None:
 
 @pytest.mark.parametrize("kind", ["FeatureClusters", "Random"])
 def test_the_router_knows_clusters_and_cannot_know_random_parts(kind: str) -> None:
-    settings = Router(steps=150, batch_size=64, width=32, learning_rate=5e-3)
+    settings = LearnedRouter(steps=150, batch_size=64, width=32, learning_rate=5e-3)
     job = divided(SmallJob(partition=Partition.model_validate({"type": kind}), router=settings))
     router.run(job.router_order(), job.context("router"))
     found = metadata_of(job, "router")

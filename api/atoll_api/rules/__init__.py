@@ -6,26 +6,20 @@ what stands here needs fields that lie apart.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from atoll_api.base import closest
+from atoll_api.rules import merging, tasks
+from atoll_api.rules.finding import Finding
 from atoll_api.spec.job import TrainingJobSpec
 from atoll_api.units import size_bytes
 
-BUILTIN_DATASETS = ("digits",)
+__all__ = ["BUILTIN_DATASETS", "Finding", "violations", "warnings"]
+
+BUILTIN_DATASETS = ("digits", *tasks.TEXT_DATASETS)
 """Datasets that come with Atoll; `atoll_worker.data.load` reads each."""
 
 SMALL_BATCH = 32
 """Experts train poorly below it (McAllister et al., section 4.3: 16 experts)."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One rule's complaint about one field."""
-
-    field: str
-    message: str
-    hint: str
 
 
 def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
@@ -38,6 +32,9 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     yield from _transformer_heads(spec)
     yield from _repeated_strategies(spec)
     yield from _quota_within_claim(spec)
+    yield from _delta_base(spec)
+    yield from tasks.violations(spec)
+    yield from merging.violations(spec)
 
 
 def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
@@ -55,6 +52,7 @@ def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
             "TopK with k = 1 and a router that is not told the class collapses the samples",
             "use Full, Threshold or Sticky, or conditioning: Class",
         )
+    yield from merging.warnings(spec)
 
 
 def _quorum(spec: TrainingJobSpec) -> Iterator[Finding]:
@@ -138,6 +136,17 @@ def _quota_within_claim(spec: TrainingJobSpec) -> Iterator[Finding]:
             "artifacts.quota",
             f"{quota} is more than the claim of {claim.size} holds",
             f"say {claim.size} or less, or claim more",
+        )
+
+
+def _delta_base(spec: TrainingJobSpec) -> Iterator[Finding]:
+    merging = spec.strategy.iterative_merge or spec.strategy.single_merge
+    independent = merging is not None and merging.initialization == "Independent"
+    if spec.exchange.encoding == "Delta" and independent:
+        yield Finding(
+            "exchange.encoding",
+            "Delta is a change from weights that all islands share, and these begin apart",
+            "say BFloat16, or initialization: Shared",
         )
 
 
