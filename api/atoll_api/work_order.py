@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from atoll_api import names
+from atoll_api.base import FrozenModel
 from atoll_api.hub_order import (
     NOBODY,
     SCHEMA_VERSION,
@@ -25,6 +26,7 @@ from atoll_api.hub_order import (
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
+from atoll_api.spec.merging import FinalMerge, IterativeMerge, SingleMerge
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.strategy import Combine, LearnedRouter
 from atoll_api.spec.task import Task
@@ -40,6 +42,8 @@ __all__ = [
     "IdentityFiles",
     "IslandOrder",
     "JobIdentity",
+    "MergeOrder",
+    "MergingOrder",
     "PartitionOrder",
     "Role",
     "RouterOrder",
@@ -93,14 +97,40 @@ class TrainingOrder(WorkerOrder):
     """How the trained model is published; checkpoints are always raw."""
 
 
+class MergingOrder(FrozenModel):
+    """The part of an order that is about merging; one of the two strategies is set."""
+
+    count: int
+    iterative: IterativeMerge | None = None
+    single: SingleMerge | None = None
+
+    @property
+    def settings(self) -> IterativeMerge | SingleMerge:
+        """Whichever is set."""
+        found = self.iterative or self.single
+        assert found is not None, "an order to merge names its strategy"
+        return found
+
+    @property
+    def final(self) -> FinalMerge:
+        """How the last weights become one model."""
+        return self.settings.final_merge
+
+
 class IslandOrder(TrainingOrder):
     """Train one expert on its own part; reads `assignment/<i>` and, for a Delta, `init`.
 
-    Writes `experts/<i>`.
+    Writes `experts/<i>`. With `merging`: exchanges weights while it trains, reads `init` where it
+    is shared, and writes `islands/<i>/final`.
     """
 
     role: Literal["island"] = "island"
     island: int = Field(ge=0)
+    merging: MergingOrder | None = None
+    listen: str = "127.0.0.1"
+    """Where it serves its neighbours, on a port that the system chooses."""
+    advertised: str = ""
+    """What they dial, if that is another host."""
 
 
 class BaselineOrder(TrainingOrder):
@@ -128,8 +158,27 @@ class RouterOrder(TrainingOrder):
     router: LearnedRouter
 
 
+class MergeOrder(WorkerOrder):
+    """Make one model of the islands' last weights, and measure on the way how well they merge.
+
+    Reads `assignment`, `islands/*/rounds/*` of some rounds and `islands/*/final`; writes
+    `mergeability/*`, `mean` and `merged`.
+    """
+
+    role: Literal["merge"] = "merge"
+    task: Task
+    data: Data
+    merging: MergingOrder
+    steps: int
+    quorum: int
+    encoding: Encoding = "Raw"
+
+
 class EvaluateOrder(WorkerOrder):
-    """Score what is there; reads `experts/*`, `router`, `baseline`; writes `report`."""
+    """Score what is there; reads `experts/*`, `router`, `baseline`; writes `report`.
+
+    With `merging`: reads `merged` and `islands/*/final` in place of experts and router.
+    """
 
     role: Literal["evaluate"] = "evaluate"
     task: Task
@@ -137,6 +186,8 @@ class EvaluateOrder(WorkerOrder):
     count: int
     quorum: int
     combine: Combine
+    """Without effect where there is one model."""
+    merging: MergingOrder | None = None
     evaluation: Evaluation
     baseline: bool
     report_folder: str
@@ -144,10 +195,16 @@ class EvaluateOrder(WorkerOrder):
 
 
 WorkOrder = Annotated[
-    HubOrder | PartitionOrder | IslandOrder | BaselineOrder | RouterOrder | EvaluateOrder,
+    HubOrder
+    | PartitionOrder
+    | IslandOrder
+    | BaselineOrder
+    | RouterOrder
+    | MergeOrder
+    | EvaluateOrder,
     Field(discriminator="role"),
 ]
-Role = Literal["hub", "partition", "island", "baseline", "router", "evaluate"]
+Role = Literal["hub", "partition", "island", "baseline", "router", "merge", "evaluate"]
 
 _ADAPTER: TypeAdapter[WorkOrder] = TypeAdapter(WorkOrder)
 
@@ -178,18 +235,20 @@ def process_of(order: Order) -> names.Process:
 
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
     """The refs that the step of this order binds; it is done when the first of them is."""
-    match order:
-        case PartitionOrder():
-            parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
-            base = () if order.initialization is None else (names.INIT_REF,)
-            return (names.ASSIGNMENT_REF, *parts, *base)
-        case IslandOrder():
-            return (names.expert_ref(order.island),)
-        case BaselineOrder():
-            return (names.BASELINE_REF,)
-        case RouterOrder():
-            return (names.ROUTER_REF,)
-        case EvaluateOrder():
-            return (names.REPORT_REF,)
-        case HubOrder():
-            return ()
+    if isinstance(order, PartitionOrder):
+        parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
+        base = () if order.initialization is None else (names.INIT_REF,)
+        return (names.ASSIGNMENT_REF, *parts, *base)
+    if isinstance(order, IslandOrder):
+        merges = order.merging is not None
+        return (names.final_ref(order.island) if merges else names.expert_ref(order.island),)
+    return _WRITTEN[order.role]
+
+
+_WRITTEN: dict[str, tuple[names.Ref, ...]] = {
+    "baseline": (names.BASELINE_REF,),
+    "router": (names.ROUTER_REF,),
+    "merge": (names.MERGED_REF,),
+    "evaluate": (names.REPORT_REF,),
+    "hub": (),
+}

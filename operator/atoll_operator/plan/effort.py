@@ -19,6 +19,8 @@ FORWARD_SHARE = 1 / 30
 and a tenth of the overhead)."""
 EVALUATION_SHARE = 0.1
 """Of the islands' work, at least: loading the libraries and drawing the report."""
+MERGE_SHARE = 0.02
+"""Of the islands' work; most of its time it waits for them."""
 PARTITION_SHARE = 0.02
 """Of the islands' work; depends on the data, which the plan does not see."""
 
@@ -35,6 +37,8 @@ def effort(spec: TrainingJobSpec, step: Step) -> float:
             return _router(spec)
         case "evaluate":
             return _evaluation(spec)
+        case "merge":
+            return MERGE_SHARE * spec.islands.count * island
         case _:
             return PARTITION_SHARE * spec.islands.count * island
 
@@ -76,10 +80,12 @@ def _router(spec: TrainingJobSpec) -> float:
 def _evaluation(spec: TrainingJobSpec) -> float:
     """Forward passes of all models under all strategies, in training samples."""
     wanted, islands = spec.evaluation, spec.islands.count
+    training = spec.training.steps * spec.training.batch_size_per_island * islands
+    if spec.task.type != "Diffusion":  # nothing is sampled
+        return EVALUATION_SHARE * training
     evaluations = 2 if wanted.sampler == "Heun" else 1
     draws = wanted.samples * wanted.seeds * wanted.sampler_steps * evaluations
     models = islands + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
-    training = spec.training.steps * spec.training.batch_size_per_island * islands
     return max(FORWARD_SHARE * draws * models, EVALUATION_SHARE * training)
 
 

@@ -4,6 +4,7 @@ A new strategy is one function here, registered under the name of its variant.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from atoll_api import names
 from atoll_api.spec import TrainingJobSpec
@@ -35,6 +36,33 @@ def _expert_ensemble(spec: TrainingJobSpec) -> tuple[Step, ...]:
     )
 
 
+def _merging(spec: TrainingJobSpec) -> tuple[Step, ...]:
+    """One partition -> island 0..K-1, which exchange weights, | merge | baseline -> evaluate.
+
+    The merge watches from the beginning: it measures on the way how well the islands merge.
+    """
+    compared = (names.BASELINE,) if spec.baseline.enabled else ()
+    after = (names.PARTITION,)
+    baseline = Step(names.BASELINE, "baseline", names.BASELINE_REF, needs=after)
+    needs = (*after, names.MERGE, *compared)
+    return (
+        Step(names.PARTITION, "partition", names.ASSIGNMENT_REF),
+        *(_merging_island(spec, island) for island in range(spec.islands.count)),
+        Step(names.MERGE, "merge", names.MERGED_REF, needs=after),
+        *((baseline,) if spec.baseline.enabled else ()),
+        Step(names.EVALUATE, "evaluate", names.REPORT_REF, needs=needs),
+    )
+
+
+def _merging_island(spec: TrainingJobSpec, island: int) -> Step:
+    """It ends with its last weights, or with what it measures on the mean of all."""
+    settings = spec.strategy.iterative_merge or spec.strategy.single_merge
+    assert settings is not None  # the union has filled it
+    measures = settings.final_merge.norm_statistics == "Reestimate"
+    writes = names.statistics_ref(island) if measures else names.final_ref(island)
+    return replace(_island(island), writes=writes)
+
+
 def _island(island: int) -> Step:
     return Step(
         name=names.island_step(island),
@@ -47,4 +75,6 @@ def _island(island: int) -> Step:
 
 _STRATEGIES: Mapping[str, Callable[[TrainingJobSpec], tuple[Step, ...]]] = {
     "ExpertEnsemble": _expert_ensemble,
+    "IterativeMerge": _merging,
+    "SingleMerge": _merging,
 }

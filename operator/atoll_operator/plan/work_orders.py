@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from atoll_api import names
+from atoll_api import graphs, names
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.spec.artifacts import Artifacts
-from atoll_api.spec.strategy import ExpertEnsemble, LearnedRouter
+from atoll_api.spec.strategy import Combine, LearnedRouter
 from atoll_api.units import size_bytes
 from atoll_api.work_order import (
     NOBODY,
@@ -17,6 +17,8 @@ from atoll_api.work_order import (
     IdentityFiles,
     IslandOrder,
     JobIdentity,
+    MergeOrder,
+    MergingOrder,
     PartitionOrder,
     RouterOrder,
     WorkOrder,
@@ -66,30 +68,47 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
             return PartitionOrder(**said, **_division(spec), count=count)
         case "island":
             assert step.island is not None
-            return IslandOrder(**said, **_training(spec), island=step.island)
+            training = _training(spec)
+            return IslandOrder(**said, **training, island=step.island, merging=_merging(spec))
         case "baseline":
             return BaselineOrder(**said, **_training(spec), count=count, router=_learned(spec))
         case "router":
             router = _learned(spec)
             assert router is not None, "the pipeline has a router step for learned ones alone"
             return RouterOrder(**said, **_training(spec), count=count, router=router)
+        case "merge":
+            return MergeOrder(**said, **_merge(spec))
         case "evaluate":
             return EvaluateOrder(**said, **_evaluation(spec), report_folder=place.report_folder)
         case "hub":
             raise ValueError("the hub is no step: see hub_order")
 
 
-def hub_order(job: JobIdentity, artifacts: Artifacts, place: HubPlace) -> HubOrder:
+def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
     """The order of the hub."""
+    artifacts, iterative = spec.artifacts, spec.strategy.iterative_merge
     return HubOrder(
         job=job,
         step=names.HUB,
         identity=place.identity,
         store=artifact_store(job, artifacts, place.folder, place.holder),
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
+        neighbours=neighbours(spec),
+        common_basis=iterative is not None and iterative.alignment.when == "FirstMerge",
         port=place.port,
         ready_file=place.ready_file,
     )
+
+
+def neighbours(spec: TrainingJobSpec) -> graphs.Neighbours:
+    """For each island, those whose snapshots it may read; () where islands exchange nothing."""
+    iterative, single = spec.strategy.iterative_merge, spec.strategy.single_merge
+    count = spec.islands.count
+    if iterative is not None:
+        return graphs.neighbours(graphs.edges(iterative.topology, count), count)
+    if single is not None:
+        return graphs.gossip_neighbours(single.gossip.graph, count)
+    return ()
 
 
 def artifact_store(
@@ -111,11 +130,13 @@ def artifact_store(
 
 
 def _division(spec: TrainingJobSpec) -> dict[str, Any]:
-    delta = spec.exchange.encoding == "Delta"
+    """The weights that all begin with are bound where somebody compares his with them."""
+    merging = _merging(spec)
+    shared = merging is not None and merging.settings.initialization == "Shared"
     return {
         "partition": spec.partition,
         "batch_size": spec.training.batch_size_per_island,
-        "initialization": spec.task if delta else None,
+        "initialization": spec.task if shared or spec.exchange.encoding == "Delta" else None,
     }
 
 
@@ -124,12 +145,31 @@ def _training(spec: TrainingJobSpec) -> dict[str, Any]:
     return {"task": spec.task, "training": spec.training, "encoding": encoding}
 
 
+def _merging(spec: TrainingJobSpec) -> MergingOrder | None:
+    iterative, single = spec.strategy.iterative_merge, spec.strategy.single_merge
+    if iterative is None and single is None:
+        return None
+    return MergingOrder(count=spec.islands.count, iterative=iterative, single=single)
+
+
+def _merge(spec: TrainingJobSpec) -> dict[str, Any]:
+    return {
+        "task": spec.task,
+        "merging": _merging(spec),
+        "steps": spec.training.steps,
+        "quorum": spec.islands.required,
+        "encoding": spec.exchange.encoding,
+    }
+
+
 def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
+    ensemble = spec.strategy.expert_ensemble
     return {
         "task": spec.task,
         "count": spec.islands.count,
         "quorum": spec.islands.required,
-        "combine": _ensemble(spec).combine,
+        "combine": ensemble.combine if ensemble else Combine(type="Full"),
+        "merging": _merging(spec),
         "evaluation": spec.evaluation,
         "baseline": spec.baseline.enabled,
     }
@@ -138,8 +178,3 @@ def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
 def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:
     ensemble = spec.strategy.expert_ensemble
     return ensemble.router.learned if ensemble else None
-
-
-def _ensemble(spec: TrainingJobSpec) -> ExpertEnsemble:
-    assert spec.strategy.expert_ensemble is not None  # the union has filled it
-    return spec.strategy.expert_ensemble

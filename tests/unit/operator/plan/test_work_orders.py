@@ -35,7 +35,7 @@ def test_each_step_has_an_order_that_binds_its_ref(step: Step) -> None:
 
 
 def test_the_hub_has_an_order_too() -> None:
-    order = hub_order(IDENTITY, SPEC.artifacts, HUB)
+    order = hub_order(IDENTITY, SPEC, HUB)
 
     assert parse(dump(order)) == order
     assert (order.step, order.identity, order.port) == ("hub", FILES, 0)
@@ -51,8 +51,8 @@ def test_the_hub_is_told_which_bucket_and_how_much() -> None:
         "credentialsSecretRef": {"name": "keys"},
     }
     storage = {"type": "ObjectStore", "objectStore": chosen}
-    artifacts = job(2, artifacts={"storage": storage, "quota": "2Mi"}).spec.artifacts
-    order = hub_order(IDENTITY, artifacts, HUB)
+    spec = job(2, artifacts={"storage": storage, "quota": "2Mi"}).spec
+    order = hub_order(IDENTITY, spec, HUB)
 
     assert parse(dump(order)) == order
     assert order.quota_bytes == 2 * 1024 * 1024
@@ -68,7 +68,7 @@ def test_the_hub_is_told_which_bucket_and_how_much() -> None:
 
 def test_a_bucket_without_a_prefix_holds_many_jobs() -> None:
     storage = {"type": "ObjectStore", "objectStore": {"url": "s3://my-bucket"}}
-    order = hub_order(IDENTITY, job(2, artifacts={"storage": storage}).spec.artifacts, HUB)
+    order = hub_order(IDENTITY, job(2, artifacts={"storage": storage}).spec, HUB)
 
     assert order.store == BucketStore(
         bucket="my-bucket", prefix="digits-u", spool="/out/hub", holder="pc:/out"
