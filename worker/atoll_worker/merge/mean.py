@@ -1,0 +1,168 @@
+"""The weighted mean of models: model soups (arXiv 2203.05482), FedAvg (arXiv 1602.05629).
+
+sum_k w_k x_k / sum_k w_k, added up in float32 in the order given and rounded once, at the end, to
+the type of the first model. So weights need not sum to 1: they are normalised, by one division of
+the sum, and equal weights give the plain mean. A tensor that is float64 in the first model is
+added up in float64. What is no float (counters, masks) is taken from the first model.
+
+Product and sum are rounded one after the other, never fused: every element has the same bits on
+every machine, in whatever pieces a tensor is worked on.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from atoll_worker.errors import BadDataError, ContractError
+from atoll_worker.merge.pieces import Piece, Rule, Whole, working_dtype
+
+LARGEST_WEIGHT: Final = 2.0**64
+"""Weights of another order of magnitude would overflow float32, or vanish in it."""
+
+
+def check_weight(weight: float) -> None:
+    """Refuse what is no weight.
+
+    Raises:
+        BadDataError: it is negative, not finite, or so large or small that float32 loses it.
+    """
+    if not math.isfinite(weight) or weight < 0:
+        raise BadDataError(f"weight {weight:g}: a weight is finite and not negative")
+    if weight and not 1 / LARGEST_WEIGHT <= weight <= LARGEST_WEIGHT:
+        raise BadDataError(
+            f"weight {weight:g}: a weight is 0 or from {1 / LARGEST_WEIGHT:.0e} to "
+            f"{LARGEST_WEIGHT:.0e}: scale them all"
+        )
+
+
+def check_weights(weights: Sequence[float], count: int) -> None:
+    """Refuse weights by which `count` models cannot be averaged.
+
+    Raises:
+        BadDataError: they are not as many as models, all zero, or one is none (`check_weight`).
+    """
+    if len(weights) != count:
+        raise BadDataError(f"{len(weights)} weights for {count} models: give one for each")
+    for weight in weights:
+        check_weight(weight)
+    if not sum(weights):
+        raise BadDataError("all weights are 0: at least one model must count")
+
+
+def weighted_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The mean of tensors of one shape, in the type of the first.
+
+    A model of weight 0 is not looked at.
+
+    Raises:
+        BadDataError: see `check_weights`.
+    """
+    check_weights(weights, len(tensors))
+    first = tensors[0]
+    if not first.is_floating_point():
+        return first.clone()
+    return unrounded_mean(tensors, weights).to(first.dtype)
+
+
+def unrounded_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """As `weighted_mean` of float tensors and good weights, in the type it is added up in."""
+    dtype = working_dtype(tensors[0].dtype)
+    total = None
+    for tensor, weight in zip(tensors, weights, strict=True):
+        total = plus(total, tensor, weight, dtype)
+    assert total is not None  # a weight that is not 0 was checked for
+    return total.div_(sum(weights))
+
+
+def plus(total: Tensor | None, tensor: Tensor, weight: float, dtype: torch.dtype) -> Tensor | None:
+    """The sum so far and one more summand, added in place; None is a sum of nothing."""
+    if not weight:
+        return total
+    part = tensor.to(dtype, copy=True).mul_(weight)
+    return part if total is None else total.add_(part)
+
+
+class Accumulator:
+    """The running weighted mean of whole models, given one after the other.
+
+    Holds one sum of the models' size (float32, or float64 where the first model is) and, while it
+    adds, one tensor more. Its result has the same bits as `weighted_mean` of each tensor.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, Tensor] = {}
+        """Shapes and types, by empty tensors; and what is no float, whole."""
+        self._sums: dict[str, Tensor] = {}
+        self._weights = 0.0
+
+    def add(self, tensors: Mapping[str, Tensor], weight: float) -> None:
+        """Let one more model count; the tensors are not kept and not changed.
+
+        Raises:
+            BadDataError: see `check_weight`.
+            ContractError: a tensor is missing, too many, or of another shape than before.
+        """
+        check_weight(weight)
+        if self._first:
+            self._check(tensors)
+        else:
+            self._first = {name: _noted(tensor) for name, tensor in tensors.items()}
+        self._weights += weight
+        for name, first in self._first.items():
+            if first.is_floating_point():
+                dtype = working_dtype(first.dtype)
+                total = plus(self._sums.get(name), tensors[name], weight, dtype)
+                if total is not None:
+                    self._sums[name] = total
+
+    def result(self) -> dict[str, Tensor]:
+        """The mean of what was added so far, each tensor in the type of the first model.
+
+        Raises:
+            BadDataError: nothing was added, or nothing but weights of 0.
+        """
+        if not self._weights:
+            raise BadDataError("no model with a weight above 0 was given: nothing to average")
+        return {
+            name: self._sums[name].div(self._weights).to(first.dtype)
+            if first.is_floating_point()
+            else first.clone()
+            for name, first in self._first.items()
+        }
+
+    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+        for name in sorted(tensors.keys() ^ self._first.keys()):
+            where = "only in the first model" if name in self._first else "not in the first model"
+            raise ContractError(f"tensor {name!r} is {where}: models must have the same tensors")
+        for name, first in self._first.items():
+            if tensors[name].shape != first.shape:
+                raise ContractError(
+                    f"tensor {name!r} has shape {list(tensors[name].shape)}, in the first model "
+                    f"{list(first.shape)}: models must be of one architecture"
+                )
+
+
+def _noted(tensor: Tensor) -> Tensor:
+    """What of a first tensor must be remembered: of a float no more than shape and type."""
+    if not tensor.is_floating_point():
+        return tensor.clone()
+    return torch.empty((), dtype=tensor.dtype).expand(tensor.shape)
+
+
+class Mean:
+    """The mean, for models that are read in pieces."""
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        self._weights = tuple(weights)
+
+    def rule(self, whole: Whole) -> Rule:
+        """See `pieces.Method.rule`."""
+        del whole
+
+        def merged(piece: Piece) -> Tensor:
+            return unrounded_mean(piece, self._weights)
+
+        return merged
