@@ -1,0 +1,1 @@
+"""Merging weights: pure tensor functions, one method a file."""
