@@ -1,1 +1,1 @@
-"""Merging weights: pure tensor functions, one method a file."""
+"""Several models, one model: one method a file, each with its paper. Pure tensor functions."""
