@@ -16,12 +16,13 @@ class Part:
 
     x_ND: Tensor
     label_N: Tensor | None
+    num_classes: int = 0
 
     @classmethod
     def of(cls, dataset: Dataset, index_N: Tensor) -> Self:
         """The samples at these indices of the dataset, in this order."""
         label_N = None if dataset.label_N is None else dataset.label_N[index_N]
-        return cls(dataset.x_ND[index_N], label_N)
+        return cls(dataset.x_ND[index_N], label_N, dataset.num_classes)
 
     def __len__(self) -> int:
         return len(self.x_ND)
@@ -29,7 +30,7 @@ class Part:
     def rows(self, index_B: Tensor) -> Batch:
         """The samples at these positions of the part."""
         label_B = None if self.label_N is None else self.label_N.index_select(0, index_B)
-        return Batch(self.x_ND.index_select(0, index_B), label_B)
+        return Batch(self.x_ND.index_select(0, index_B), label_B, self.num_classes)
 
     def draw(self, size: int, generator: torch.Generator) -> tuple[Batch, Tensor]:
         """`size` samples with replacement, and their positions (size,)."""

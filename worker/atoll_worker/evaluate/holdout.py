@@ -35,7 +35,9 @@ class Holdout:
         for position_B in torch.split(position_N, CHUNK_ROWS):
             rows = dataset.holdout[position_B]
             label_B = None if dataset.label_N is None else dataset.label_N[rows]
-            inputs = task.corrupt(Batch(dataset.x_ND[rows], label_B), generator)
+            inputs = task.corrupt(
+                Batch(dataset.x_ND[rows], label_B, dataset.num_classes), generator
+            )
             asked = Asked(inputs.label_B, assignment.holdout_island_N[position_B])
             self.chunks.append((inputs, asked))
 

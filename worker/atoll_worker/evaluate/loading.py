@@ -150,7 +150,9 @@ def _router(dataset: Dataset, artifact: Artifact, probe: Inputs) -> RouterNet:
 def _probe(task: Task, dataset: Dataset) -> Inputs:
     rows = dataset.train[:16]
     label_B = None if dataset.label_N is None else dataset.label_N[rows]
-    return task.corrupt(Batch(dataset.x_ND[rows], label_B), torch.Generator().manual_seed(0))
+    return task.corrupt(
+        Batch(dataset.x_ND[rows], label_B, dataset.num_classes), torch.Generator().manual_seed(0)
+    )
 
 
 def _size(artifact: Artifact, key: str) -> int:

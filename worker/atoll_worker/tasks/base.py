@@ -38,6 +38,8 @@ class Batch:
     """float32, scaled to [-1, 1] for images."""
     label_B: Tensor | None
     """int64, or None when the data have no labels."""
+    num_classes: int = 0
+    """Labels are below it; 0 when the data have no labels."""
 
 
 @dataclass(frozen=True)
@@ -80,4 +82,16 @@ class Task(Protocol):
 
     def contract(self) -> Mapping[str, str]:
         """What experts and router must share to be combined; written into every manifest."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """What a Task may have beside its five methods: scores to report next to the loss."""
+
+    def measures(self, predicted_BD: Tensor, inputs: Inputs) -> Mapping[str, Tensor]:
+        """Scores of each sample by name, each of shape (B,), such as `accuracy`.
+
+        Their mean over the holdout is reported; nothing is trained or chosen by them.
+        """
         ...

@@ -4,6 +4,7 @@ Shape suffixes: B batch, L tokens, W width, C channels, P values of one patch.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from torch.nn import functional as F
 from atoll_api.spec.task import DitSettings
 from atoll_worker.errors import BadTaskError, ContractError
 from atoll_worker.tasks.diffusion.embedding import Condition
+from atoll_worker.tasks.structure import Layer, Structure, Units, structure_of
+from atoll_worker.tasks.transformer import attention, feed_forward
 
 
 def check(settings: DitSettings, shape: tuple[int, ...]) -> None:
@@ -95,7 +98,7 @@ class DiT(nn.Module):
         super().__init__()
         check(settings, shape)
         channels, height, width = shape
-        self.patch = settings.patch_size
+        self.patch, self.heads, self.depth = settings.patch_size, settings.heads, settings.depth
         self.grid = (height // self.patch, width // self.patch)
         values = channels * self.patch**2
         self.condition = Condition(settings.width, num_classes)
@@ -118,6 +121,27 @@ class DiT(nn.Module):
             tokens_BLW = block(tokens_BLW, condition_BW)
         shift, scale = self.modulation(F.silu(condition_BW)).unsqueeze(1).chunk(2, dim=2)
         return self.image(self.leave(self.norm(tokens_BLW) * (1 + scale) + shift))
+
+    def structure(self) -> Structure:
+        """Heads, hidden units and the condition; not the stream.
+
+        Fixed positions are added to the tokens and are a part of no artifact, so that the order
+        of the stream's channels has a meaning that all islands share from the start.
+        """
+        return structure_of(self, self._layers())
+
+    def _layers(self) -> Iterator[Layer]:
+        width = self.leave.in_features
+        condition = Units("condition", width)
+        yield from self.condition.layers("condition", condition)
+        for index in range(self.depth):
+            block = f"blocks.{index}"
+            heads = Units(f"{block}.heads", self.heads, width=width // self.heads)
+            yield Layer(f"{block}.modulation", reads=condition)
+            yield from attention(f"{block}.qkv", f"{block}.project", heads, None)
+            hidden = Units(f"{block}.hidden", 4 * width)
+            yield from feed_forward(f"{block}.mlp.0", f"{block}.mlp.2", hidden, None)
+        yield Layer("modulation", reads=condition)
 
     def patches(self, x_BD: Tensor) -> Tensor:
         """(B, C, H, W) to (B, L, P), row by row."""

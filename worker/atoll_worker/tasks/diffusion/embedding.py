@@ -1,9 +1,12 @@
 """What a network is told beside the sample: its time and, optionally, its class."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+
+from atoll_worker.tasks.structure import Layer, Units
 
 
 class TimeEmbedding(nn.Module):
@@ -44,3 +47,16 @@ class Condition(nn.Module):
             return embedded
         label_BW: Tensor = self.label(label_B)
         return embedded + label_BW
+
+    def layers(self, prefix: str, units: Units) -> Iterator[Layer]:
+        """What of it is interchangeable, for the structure of the network it is a part of.
+
+        Args:
+            prefix: its name in that network.
+            units: what it writes.
+        """
+        hidden = Units(f"{prefix}.hidden", units.count)
+        yield Layer(f"{prefix}.time.mlp.0", writes=hidden)
+        yield Layer(f"{prefix}.time.mlp.2", reads=hidden, writes=units)
+        if self.label is not None:
+            yield Layer(f"{prefix}.label", writes=units)

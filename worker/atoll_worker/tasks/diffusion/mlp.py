@@ -1,9 +1,12 @@
 """A residual multilayer perceptron that is told the time at every block."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atoll_worker.tasks.diffusion.embedding import Condition
+from atoll_worker.tasks.structure import Layer, Structure, Units, structure_of
 
 
 class Block(nn.Module):
@@ -44,6 +47,24 @@ class ResidualMlp(nn.Module):
             hidden_BW = block(hidden_BW, condition_BW)
         answer: Tensor = self.leave(self.norm(hidden_BW))
         return answer
+
+    def structure(self) -> Structure:
+        """The stream is one group, the condition another, and each block has its hidden units."""
+        return structure_of(self, self._layers())
+
+    def _layers(self) -> Iterator[Layer]:
+        width = self.leave.in_features
+        stream, condition = Units("stream", width), Units("condition", width)
+        yield from self.condition.layers("condition", condition)
+        yield Layer("enter", writes=stream)
+        for index in range(len(self.blocks)):
+            block, hidden = f"blocks.{index}", Units(f"blocks.{index}.hidden", width)
+            yield Layer(f"{block}.norm", writes=stream)
+            yield Layer(f"{block}.enter", reads=stream, writes=hidden)
+            yield Layer(f"{block}.condition", reads=condition, writes=hidden)
+            yield Layer(f"{block}.leave", reads=hidden, writes=stream)
+        yield Layer("norm", writes=stream)
+        yield Layer("leave", reads=stream)
 
 
 class VelocityMlp(ResidualMlp):
