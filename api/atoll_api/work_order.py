@@ -112,6 +112,11 @@ class MergingOrder(FrozenModel):
         return found
 
     @property
+    def common_basis(self) -> bool:
+        """Whether all islands align themselves to one of them, at the first merge."""
+        return self.iterative is not None and self.iterative.alignment.when == "FirstMerge"
+
+    @property
     def final(self) -> FinalMerge:
         """How the last weights become one model."""
         return self.settings.final_merge

@@ -86,7 +86,7 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
 
 def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
     """The order of the hub."""
-    artifacts, iterative = spec.artifacts, spec.strategy.iterative_merge
+    artifacts, merging = spec.artifacts, _merging(spec)
     return HubOrder(
         job=job,
         step=names.HUB,
@@ -94,7 +94,7 @@ def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOr
         store=artifact_store(job, artifacts, place.folder, place.holder),
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
         neighbours=neighbours(spec),
-        common_basis=iterative is not None and iterative.alignment.when == "FirstMerge",
+        common_basis=merging is not None and merging.common_basis,
         port=place.port,
         ready_file=place.ready_file,
     )
@@ -102,13 +102,8 @@ def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOr
 
 def neighbours(spec: TrainingJobSpec) -> graphs.Neighbours:
     """For each island, those whose snapshots it may read; () where islands exchange nothing."""
-    iterative, single = spec.strategy.iterative_merge, spec.strategy.single_merge
-    count = spec.islands.count
-    if iterative is not None:
-        return graphs.neighbours(graphs.edges(iterative.topology, count), count)
-    if single is not None:
-        return graphs.gossip_neighbours(single.gossip.graph, count)
-    return ()
+    settings = spec.strategy.iterative_merge or spec.strategy.single_merge
+    return () if settings is None else graphs.neighbours_of(settings, spec.islands.count)
 
 
 def artifact_store(

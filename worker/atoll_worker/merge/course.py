@@ -20,7 +20,10 @@ _UNIT = float(1 << 63)
 class Course(Protocol):
     """The rounds of a strategy. Islands are 0 to `count` - 1, rounds 0 to `len(ends)` - 1."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """Islands."""
+        ...
 
     @property
     def ends(self) -> tuple[int, ...]:

@@ -13,6 +13,15 @@ from atoll_worker.train.protocol_check import build_model
 from atoll_worker.train.seeds import derive
 
 
+def own_model(task: Task, dataset: Dataset, seed: int, island: int) -> nn.Module:
+    """The initialization of one island that shares none.
+
+    Raises:
+        BadTaskError: the task breaks its protocol.
+    """
+    return build_model(task, dataset.sample, derive(seed, "own-init", island))
+
+
 def initial_model(task: Task, dataset: Dataset, seed: int) -> nn.Module:
     """The initialization that every island and the baseline share.
 
@@ -32,6 +41,16 @@ def base_of(
 ) -> Base | None:
     """The bound initialization, which readers of a Delta fetch; None for other encodings.
 
+    Raises:
+        RejectedError: nothing is bound to `init`.
+        BadTaskError: the task breaks its protocol.
+    """
+    return bound_initialization(artifacts, task, dataset, seed) if encoding == "Delta" else None
+
+
+def bound_initialization(artifacts: Artifacts, task: Task, dataset: Dataset, seed: int) -> Base:
+    """What every island begins with, and a Delta is taken against.
+
     It follows from the seed, so it is made here and costs no byte. It is fetched only where other
     bits come out than on the partition's machine.
 
@@ -39,13 +58,11 @@ def base_of(
         RejectedError: nothing is bound to `init`.
         BadTaskError: the task breaks its protocol.
     """
-    if encoding != "Delta":
-        return None
     bound = artifacts.bindings(names.INIT_REF).get(names.INIT_REF)
     if bound is None:
         raise RejectedError(
-            "nothing is bound to init, which a Delta is taken against: start a new job, or use "
-            "another exchange.encoding"
+            "nothing is bound to init, which islands begin with and a Delta is taken against: "
+            "start a new job"
         )
     made = initialization(task, dataset, seed)
     if encode(made).manifest.digest != bound.digest:

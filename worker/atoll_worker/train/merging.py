@@ -56,6 +56,10 @@ class Network(Protocol):
         """Measure norm statistics anew on the island's own data; nothing for other networks."""
         ...
 
+    def statistics(self, model: nn.Module) -> dict[str, Tensor]:
+        """Norm statistics of a model by name; empty for networks without."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rules:
