@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from atoll_api.spec.partition import FeatureClusters, Partition
+from atoll_api.spec.partition import Dirichlet, FeatureClusters, Partition
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.clusters import cluster
 from atoll_worker.data.dataset import Dataset
+from atoll_worker.data.dirichlet import LEAST_SAMPLES, divide_by_dirichlet
 from atoll_worker.data.features import Indices, Matrix, principal_components
 from atoll_worker.errors import BadDataError
 from atoll_worker.train.seeds import derive
@@ -37,6 +38,11 @@ def divide(dataset: Dataset, partition: Partition, count: int, seed: int) -> Ass
             train, holdout = _at_random(dataset, count, seed)
         case "ByClass":
             train, holdout = _by_class(dataset, count)
+        case "Dirichlet":
+            alpha = (partition.dirichlet or Dirichlet()).alpha
+            labels = _labels(dataset, "Dirichlet")
+            own, held = labels[dataset.train.numpy()], labels[dataset.holdout.numpy()]
+            train, holdout = divide_by_dirichlet(own, held, count, alpha, seed)
     index, xy = _picture(features[dataset.train.numpy()])
     return Assignment(
         count=count,
@@ -48,14 +54,17 @@ def divide(dataset: Dataset, partition: Partition, count: int, seed: int) -> Ass
     )
 
 
-def check_sizes(assignment: Assignment, batch_size: int) -> None:
+def check_sizes(assignment: Assignment, batch_size: int, partition: Partition) -> None:
     """Refuse parts that cannot be trained or judged.
+
+    A Dirichlet partition is uneven on purpose: there a part may be smaller than a batch.
 
     Raises:
         BadDataError: an island has less than one batch, or nothing to be judged on.
     """
+    least = LEAST_SAMPLES if partition.type == "Dirichlet" else batch_size
     for island, size in enumerate(assignment.sizes):
-        if size < batch_size:
+        if size < least:
             raise BadDataError(
                 f"island {island} would get {size} samples, less than one batch of {batch_size}: "
                 "lower islands.count or training.batchSizePerIsland, or set "
@@ -93,12 +102,7 @@ def _at_random(dataset: Dataset, count: int, seed: int) -> tuple[Indices, Indice
 
 def _by_class(dataset: Dataset, count: int) -> tuple[Indices, Indices]:
     """The largest class not dealt yet goes to the island with the fewest samples so far."""
-    if dataset.label_N is None:
-        raise BadDataError(
-            "partition.type ByClass needs labels and the data have none: put the images into a "
-            "subfolder a class, add an array `y`, or set partition.type: FeatureClusters"
-        )
-    labels = dataset.label_N.numpy()
+    labels = _labels(dataset, "ByClass")
     sizes = np.bincount(labels[dataset.train.numpy()], minlength=dataset.num_classes)
     if np.count_nonzero(sizes) < count:
         raise BadDataError(
@@ -115,6 +119,15 @@ def _by_class(dataset: Dataset, count: int) -> tuple[Indices, Indices]:
         island_of_class[labels[dataset.train.numpy()]],
         island_of_class[labels[dataset.holdout.numpy()]],
     )
+
+
+def _labels(dataset: Dataset, partition_type: str) -> Indices:
+    if dataset.label_N is None:
+        raise BadDataError(
+            f"partition.type {partition_type} needs labels and the data have none: put the images "
+            "into a subfolder a class, add an array `y`, or set partition.type: FeatureClusters"
+        )
+    return dataset.label_N.numpy()
 
 
 def _picture(features: Matrix) -> tuple[Indices, Matrix]:

@@ -27,7 +27,7 @@ def run(order: PartitionOrder, context: Context) -> None:
     dataset = load(order.data)
     context.progress.report(ProgressReport(1, total, message="dividing the data"))
     assignment = divide(dataset, order.partition, order.count, order.seed)
-    check_sizes(assignment, order.batch_size)
+    check_sizes(assignment, order.batch_size, order.partition)
     if order.initialization is not None:
         task = load_task(order.initialization)
         context.artifacts.publish(names.INIT_REF, initialization(task, dataset, order.seed))

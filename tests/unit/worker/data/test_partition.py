@@ -25,6 +25,9 @@ def clusters(fine: int = 64, *, balanced: bool = True) -> Partition:
     )
 
 
+CLUSTERS = clusters()
+
+
 def random_data(count: int, dims: int, seed: int) -> Dataset:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(count, dims, generator=generator)
@@ -149,14 +152,14 @@ def test_data_without_variance() -> None:
 def test_a_part_below_one_batch_is_named_with_its_size() -> None:
     assignment = divide(random_data(50, 2, 0), Partition(type="Random"), 4, 0)
     with pytest.raises(BadDataError, match=r"island 0 would get 10 samples.* batch of 16"):
-        check_sizes(assignment, 16)
-    check_sizes(assignment, 10)
+        check_sizes(assignment, 16, CLUSTERS)
+    check_sizes(assignment, 10, CLUSTERS)
 
 
 def test_an_island_without_holdout_is_refused() -> None:
     assignment = divide(random_data(20, 2, 0), Partition(type="Random"), 5, 0)
     with pytest.raises(BadDataError, match=r"island 4 .*data\.holdout"):
-        check_sizes(assignment, 1)
+        check_sizes(assignment, 1, CLUSTERS)
 
 
 def test_a_holdout_of_one_sample_is_refused() -> None:
@@ -164,7 +167,7 @@ def test_a_holdout_of_one_sample_is_refused() -> None:
     samples = Samples(torch.randn(90, 2, generator=generator), None, (), "none")
     assignment = divide(make_dataset(samples, 0.01), Partition(type="Random"), 1, 0)
     with pytest.raises(BadDataError, match=r"1 holdout samples have no spread.*data\.holdout"):
-        check_sizes(assignment, 16)
+        check_sizes(assignment, 16, CLUSTERS)
 
 
 def test_the_artifact_reads_back_and_knows_its_data() -> None:
