@@ -21,7 +21,7 @@ from atoll_api.spec.merging import OuterNesterov
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError, UnavailableError
 from atoll_worker.exchange.encoding import encode, received
 from atoll_worker.exchange.manifest import ABSENCE
-from atoll_worker.merge.course import Course, readers
+from atoll_worker.merge.course import Course, readers, to_self
 from atoll_worker.merge.mean import Accumulator
 from atoll_worker.merge.outer import outer_step
 from atoll_worker.ports import Artifact, Artifacts, Base, Neighbourhood
@@ -35,6 +35,8 @@ PATIENCE_SECONDS: Final = 10.0
 """With a neighbour, and then with the hub, before asking anew who has a snapshot."""
 UNSAVED_ROUNDS: Final = 4
 """Merges after which a checkpoint is due: neighbours keep their snapshots for so long."""
+
+_LATE: Final = "this island was late itself"
 
 Tensors = Mapping[str, Tensor]
 Move = Callable[[Tensors], dict[str, Tensor]]
@@ -151,7 +153,7 @@ class Merging:
             own = self._join_basis(state, own, pause)
         offered = self._serve(state, number, own)
         if len(rules.course.weights(number, rules.island)) > 1:
-            self._merge(state, own, offered, pause)
+            self._merge(state, own, pause, offered=offered)
         self._withdraw_taken(state)
         return len(self._records) >= UNSAVED_ROUNDS
 
@@ -166,7 +168,7 @@ class Merging:
         """Stay until every reader has what it reads, or is too late."""
         until = self._clock() + self._rules.deadline_seconds
         while (missing := self._withdraw_taken(state)) and self._clock() < until:
-            pause.wait_for(f"serves its weights until there are {', '.join(sorted(missing))}")
+            pause.wait_for("has finished, and serves its weights to others")
             self._around.wait(missing, SLICE_SECONDS)
         self._around.withdraw([self._ref(number) for number in _outstanding(state)])
         state.kept = {k: v for k, v in state.kept.items() if not k.startswith("snapshots/")}
@@ -207,35 +209,34 @@ class Merging:
             return tuple(other for other in range(rules.course.count) if other != rules.island)
         return readers(rules.course, number, rules.island)
 
-    def _merge(self, state: TrainingState, own: Tensors, offered: bool, pause: Pause) -> None:  # noqa: FBT001 - what was found
-        """Take what is there, mix, and note it."""
+    def _merge(self, state: TrainingState, own: Tensors, pause: Pause, *, offered: bool) -> None:
+        """Take what is there, mix it in the order of islands, and note what that was."""
         rules, number = self._rules, state.rounds
         weights = rules.course.weights(number, rules.island)
         late = not offered and rules.mutual
         until = self._clock() + rules.deadline_seconds
-        mean, peers, absent = Accumulator(), dict[str, JsonValue](), dict[str, JsonValue]()
-        lost = 0.0
+        mean, digests, absent = Accumulator(), dict[int, str](), dict[int, str]()
         for other in sorted(weights):
             if other == rules.island:
                 mean.add(own, weights[other])
                 continue
-            found = (
-                "this island was late itself" if late else self._take(other, number, until, pause)
-            )
-            if isinstance(found, _Taken):
-                tensors = found.tensors
-                if rules.align == "EveryRound":
-                    tensors = self._network.move(own, tensors)(tensors)
-                mean.add(tensors, weights[other])
-                peers[str(other)] = found.digest
-            else:
-                absent[str(other)] = found
-                lost += weights[other]
-        if lost and rules.outer is None:
-            mean.add(own, lost)
-        if peers:
+            found = _LATE if late else self._take(other, number, until, pause)
+            if isinstance(found, str):
+                absent[other] = found
+                continue
+            mean.add(self._in_own_basis(own, found.tensors), weights[other])
+            digests[other] = found.digest
+        shares = to_self(weights, rules.island, frozenset(absent))
+        if rules.outer is None:  # DiLoCo takes the mean of those that are there
+            mean.add(own, shares[rules.island] - weights[rules.island])
+        if digests:
             self._go_on_from(state, mean.result())
-        self._note(state, peers, absent)
+        self._note(state, shares, digests, absent)
+
+    def _in_own_basis(self, own: Tensors, theirs: Tensors) -> Tensors:
+        if self._rules.align != "EveryRound":
+            return theirs
+        return self._network.move(own, theirs)(theirs)
 
     def _take(self, other: int, number: int, until: float, pause: Pause) -> _Taken | str:
         """A neighbour's snapshot, or why there is none."""
@@ -311,18 +312,28 @@ class Merging:
             self._network.reestimate(state.model)
 
     def _note(
-        self, state: TrainingState, peers: dict[str, JsonValue], absent: dict[str, JsonValue]
+        self,
+        state: TrainingState,
+        shares: Mapping[int, float],
+        digests: Mapping[int, str],
+        absent: Mapping[int, str],
     ) -> None:
+        """Remember the round, and have it told once the checkpoint behind it is saved."""
         number = state.rounds
-        said: dict[str, JsonValue] = {"round": number, "peers": list(peers)}
+        said: dict[str, JsonValue] = {"round": number, "peers": list(digests)}
         if absent:
             told = "; ".join(f"island {other}: {why}" for other, why in absent.items())
             said["note"] = f"round {number} without {told}"
         state.history = [*state.history, said]
-        result = encode(Artifact(state.model.state_dict())).manifest.digest
-        record = Artifact({}, {"round": number, "peers": peers, "absent": absent, "result": result})
+        record: dict[str, JsonValue] = {
+            "round": number,
+            "snapshots": {str(other): digest for other, digest in digests.items()},
+            "absent": {str(other): why for other, why in absent.items()},
+            "shares": {str(other): share for other, share in sorted(shares.items())},
+            "result": encode(Artifact(state.model.state_dict())).manifest.digest,
+        }
         saved_by = self.ends[number] + number + 1  # see `checkpoint.number_of`
-        self._records.append(_Record(saved_by, number, record))
+        self._records.append(_Record(saved_by, number, Artifact({}, record)))
 
     def _withdraw_taken(self, state: TrainingState) -> set[names.Ref]:
         """Let go of snapshots that nobody needs; what is missing to let go of the others."""

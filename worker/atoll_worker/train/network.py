@@ -10,9 +10,9 @@ from atoll_api.work_order import IslandOrder
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
 from atoll_worker.merge.align import align
+from atoll_worker.merge.norm_statistics import norm_statistics, reestimate
 from atoll_worker.merge.permute import permute
 from atoll_worker.merge.probe import Probe, gaussian_probe, sample_probe
-from atoll_worker.merge.norm_statistics import norm_statistics, reestimate
 from atoll_worker.tasks.base import Task
 from atoll_worker.tasks.structure import declared_structure
 from atoll_worker.train.expert import probe_batch

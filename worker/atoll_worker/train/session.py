@@ -145,6 +145,7 @@ def _run_rounds(
         observer.after_round(state, save=save)
     observer.save_now(state)
     rounds.finish(state, observer.paused(state))
+    observer.after_round(state, save=False)
 
 
 @dataclass(frozen=True)
