@@ -6,6 +6,7 @@ before it looks at anything else.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -26,7 +27,7 @@ from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.strategy import Combine, LearnedRouter
+from atoll_api.spec.strategy import Combine, LearnedRouter, Router
 from atoll_api.spec.task import Task
 from atoll_api.spec.training import Training
 
@@ -43,6 +44,7 @@ __all__ = [
     "PartitionOrder",
     "Role",
     "RouterOrder",
+    "SeedOrder",
     "TrainingOrder",
     "WorkOrder",
     "WorkOrderError",
@@ -70,10 +72,15 @@ class WorkerOrder(Order):
 
 
 class PartitionOrder(WorkerOrder):
-    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for."""
+    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for.
+
+    Of text that is divided by TextClusters, `clusters` too.
+    """
 
     role: Literal["partition"] = "partition"
     data: Data
+    context: int | None = None
+    """Tokens of one sample of text; None: the data are not text."""
     partition: Partition
     count: int
     batch_size: int
@@ -91,10 +98,23 @@ class TrainingOrder(WorkerOrder):
     optimizer_implementation: Literal["fused", "foreach", "single"] = OPTIMIZER_IMPLEMENTATION
     encoding: Encoding = "Raw"
     """How the trained model is published; checkpoints are always raw."""
+    seeded: bool = False
+    """Go on from `seed`, which is then also what a Delta is taken against instead of `init`."""
+
+
+class SeedOrder(TrainingOrder):
+    """Train one model on all data, from which all others go on; reads `assignment`.
+
+    Batch: count x batchSizePerIsland, as the baseline has. Writes `seed`.
+    """
+
+    role: Literal["seed"] = "seed"
+    count: int
+    steps: int
 
 
 class IslandOrder(TrainingOrder):
-    """Train one expert on its own part; reads `assignment/<i>` and, for a Delta, `init`.
+    """Train one expert on its own part; reads `assignment/<i>` and `seed` or, for a Delta, `init`.
 
     Writes `experts/<i>`.
     """
@@ -107,7 +127,7 @@ class BaselineOrder(TrainingOrder):
     """Train one model on all data with the FLOPs of all experts and the router.
 
     Batch: count x batchSizePerIsland. Steps: ceil(steps x (1 + routerFlops / expertsFlops)).
-    Reads `assignment` and, for a Delta, `init`; writes `baseline`.
+    Reads `assignment` and `seed` or, for a Delta, `init`; writes `baseline`.
     """
 
     role: Literal["baseline"] = "baseline"
@@ -129,13 +149,14 @@ class RouterOrder(TrainingOrder):
 
 
 class EvaluateOrder(WorkerOrder):
-    """Score what is there; reads `experts/*`, `router`, `baseline`; writes `report`."""
+    """Score what is there; reads `experts/*`, what routes, and `baseline`; writes `report`."""
 
     role: Literal["evaluate"] = "evaluate"
     task: Task
     data: Data
     count: int
     quorum: int
+    router: Router = Router(type="Learned")
     combine: Combine
     evaluation: Evaluation
     baseline: bool
@@ -144,10 +165,16 @@ class EvaluateOrder(WorkerOrder):
 
 
 WorkOrder = Annotated[
-    HubOrder | PartitionOrder | IslandOrder | BaselineOrder | RouterOrder | EvaluateOrder,
+    HubOrder
+    | PartitionOrder
+    | SeedOrder
+    | IslandOrder
+    | BaselineOrder
+    | RouterOrder
+    | EvaluateOrder,
     Field(discriminator="role"),
 ]
-Role = Literal["hub", "partition", "island", "baseline", "router", "evaluate"]
+Role = Literal["hub", "partition", "seed", "island", "baseline", "router", "evaluate"]
 
 _ADAPTER: TypeAdapter[WorkOrder] = TypeAdapter(WorkOrder)
 
@@ -176,20 +203,25 @@ def process_of(order: Order) -> names.Process:
     return names.Process(order.job.uid, order.role, index)
 
 
+_REF_OF: Mapping[Role, names.Ref] = {
+    "seed": names.SEED_REF,
+    "baseline": names.BASELINE_REF,
+    "router": names.ROUTER_REF,
+    "evaluate": names.REPORT_REF,
+}
+
+
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
     """The refs that the step of this order binds; it is done when the first of them is."""
     match order:
         case PartitionOrder():
             parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
             base = () if order.initialization is None else (names.INIT_REF,)
-            return (names.ASSIGNMENT_REF, *parts, *base)
+            centres = (names.CLUSTERS_REF,) if order.partition.type == "TextClusters" else ()
+            return (names.ASSIGNMENT_REF, *parts, *base, *centres)
         case IslandOrder():
             return (names.expert_ref(order.island),)
-        case BaselineOrder():
-            return (names.BASELINE_REF,)
-        case RouterOrder():
-            return (names.ROUTER_REF,)
-        case EvaluateOrder():
-            return (names.REPORT_REF,)
+        case SeedOrder() | BaselineOrder() | RouterOrder() | EvaluateOrder():
+            return (_REF_OF[order.role],)
         case HubOrder():
             return ()

@@ -29,6 +29,8 @@ def effort(spec: TrainingJobSpec, step: Step) -> float:
     match step.role:
         case "island":
             return float(island)
+        case "seed":
+            return _seed(spec)
         case "baseline":
             return spec.islands.count * island + _router(spec)
         case "router":
@@ -66,6 +68,12 @@ def eta_seconds(spec: TrainingJobSpec, seen: Level, observed: Observed, now: flo
     return math.ceil(max(*before, sum(before) / max(1, len(training)), 0.0) + last)
 
 
+def _seed(spec: TrainingJobSpec) -> float:
+    ensemble = spec.strategy.expert_ensemble
+    steps = ensemble.seed_steps if ensemble else 0
+    return float(steps * spec.islands.count * spec.training.batch_size_per_island)
+
+
 def _router(spec: TrainingJobSpec) -> float:
     """Centroids come with the partition, and likelihoods with the experts: nothing to train."""
     ensemble = spec.strategy.expert_ensemble
@@ -76,6 +84,9 @@ def _router(spec: TrainingJobSpec) -> float:
 def _evaluation(spec: TrainingJobSpec) -> float:
     """Forward passes of all models under all strategies, in training samples."""
     wanted, islands = spec.evaluation, spec.islands.count
+    if spec.task.context is not None:  # text is read once, and nothing is drawn
+        training = spec.training.steps * spec.training.batch_size_per_island * islands
+        return EVALUATION_SHARE * training
     evaluations = 2 if wanted.sampler == "Heun" else 1
     draws = wanted.samples * wanted.seeds * wanted.sampler_steps * evaluations
     models = islands + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
@@ -109,4 +120,9 @@ def _rate(spec: TrainingJobSpec, step: Step, observed: Observed, now: float) -> 
     return effort(spec, step) * fraction(report) / (now - child.since) or None
 
 
-_WORK_A_SAMPLE: Mapping[Role, float] = {"island": 1.0, "baseline": 1.0, "router": ROUTER_SHARE}
+_WORK_A_SAMPLE: Mapping[Role, float] = {
+    "seed": 1.0,
+    "island": 1.0,
+    "baseline": 1.0,
+    "router": ROUTER_SHARE,
+}

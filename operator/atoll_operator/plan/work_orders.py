@@ -19,6 +19,7 @@ from atoll_api.work_order import (
     JobIdentity,
     PartitionOrder,
     RouterOrder,
+    SeedOrder,
     WorkOrder,
 )
 from atoll_operator.plan.model import Step
@@ -64,6 +65,10 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
     match step.role:
         case "partition":
             return PartitionOrder(**said, **_division(spec), count=count)
+        case "seed":
+            seeding = {**_training(spec), "encoding": "Raw", "seeded": False}
+            steps = _ensemble(spec).seed_steps
+            return SeedOrder(**said, **seeding, count=count, steps=steps)
         case "island":
             assert step.island is not None
             return IslandOrder(**said, **_training(spec), island=step.island)
@@ -72,7 +77,8 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
         case "router":
             router = _learned(spec)
             assert router is not None, "the pipeline has a router step for learned ones alone"
-            return RouterOrder(**said, **_training(spec), count=count, router=router)
+            trained = {**_training(spec), "seeded": False}
+            return RouterOrder(**said, **trained, count=count, router=router)
         case "evaluate":
             return EvaluateOrder(**said, **_evaluation(spec), report_folder=place.report_folder)
         case "hub":
@@ -111,8 +117,9 @@ def artifact_store(
 
 
 def _division(spec: TrainingJobSpec) -> dict[str, Any]:
-    delta = spec.exchange.encoding == "Delta"
+    delta = spec.exchange.encoding == "Delta" and not _seeded(spec)
     return {
+        "context": spec.task.context,
         "partition": spec.partition,
         "batch_size": spec.training.batch_size_per_island,
         "initialization": spec.task if delta else None,
@@ -120,8 +127,12 @@ def _division(spec: TrainingJobSpec) -> dict[str, Any]:
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:
-    encoding = spec.exchange.encoding
-    return {"task": spec.task, "training": spec.training, "encoding": encoding}
+    return {
+        "task": spec.task,
+        "training": spec.training,
+        "encoding": spec.exchange.encoding,
+        "seeded": _seeded(spec),
+    }
 
 
 def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
@@ -129,10 +140,16 @@ def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
         "task": spec.task,
         "count": spec.islands.count,
         "quorum": spec.islands.required,
+        "router": _ensemble(spec).router,
         "combine": _ensemble(spec).combine,
         "evaluation": spec.evaluation,
         "baseline": spec.baseline.enabled,
     }
+
+
+def _seeded(spec: TrainingJobSpec) -> bool:
+    ensemble = spec.strategy.expert_ensemble
+    return ensemble is not None and ensemble.seed_steps > 0
 
 
 def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:

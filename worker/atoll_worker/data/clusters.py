@@ -77,6 +77,19 @@ def cluster(
     return Clusters(fine_N.astype(np.int64), centres_FC, coarse_N)
 
 
+def balanced_parts(
+    points: Matrix, num_parts: int, seed: int, *, balanced: bool
+) -> tuple[Indices, Matrix]:
+    """k-means over the samples (N, C) themselves, with parts of nearly equal size where asked for.
+
+    Returns:
+        The part of each sample, and the mean (num_parts, C) of each part.
+    """
+    weights = np.ones(len(points))
+    part_N, centres_KC = _kmeans(points, weights, num_parts, seed)
+    return _balance_centres(points, weights, centres_KC) if balanced else (part_N, centres_KC)
+
+
 def size_limit(num_samples: int, num_parts: int) -> int:
     """The most samples of a balanced part: within the slack, and never too few for all."""
     return max(math.ceil(num_samples / num_parts), math.floor(SLACK * num_samples / num_parts))

@@ -37,7 +37,7 @@ def divide(dataset: Dataset, partition: Partition, count: int, seed: int) -> Ass
             train, holdout = _at_random(dataset, count, seed)
         case "ByClass":
             train, holdout = _by_class(dataset, count)
-    index, xy = _picture(features[dataset.train.numpy()])
+    index, xy = picture(features[dataset.train.numpy()])
     return Assignment(
         count=count,
         train_island_N=torch.from_numpy(train),
@@ -117,7 +117,7 @@ def _by_class(dataset: Dataset, count: int) -> tuple[Indices, Indices]:
     )
 
 
-def _picture(features: Matrix) -> tuple[Indices, Matrix]:
+def picture(features: Matrix) -> tuple[Indices, Matrix]:
     """Points spread evenly over the training samples, and their first two components."""
     total = len(features)
     index = np.unique(np.linspace(0, total - 1, min(total, _PICTURE_POINTS)).astype(np.int64))

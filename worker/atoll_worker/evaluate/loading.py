@@ -60,7 +60,7 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
         BadDataError: the data cannot be read.
         RejectedError: there is no router or no assignment.
     """
-    task, dataset = load_task(order.task), load(order.data)
+    task, dataset = load_task(order.task), load(order.data, order.task.context)
     found, digests = _fetch(order, artifacts)
     _check_contracts(found, dict(task.contract()))
     assignment = Assignment.from_artifact(found[names.ASSIGNMENT_REF], dataset)

@@ -82,16 +82,32 @@ def _snapshots(island: str) -> str:
 
 
 _TABLE: Final[Mapping[str, _Rights]] = {
-    "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF)),
+    "partition": _Rights(
+        binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF, names.CLUSTERS_REF)
+    ),
+    "seed": _trainer(names.SEED_REF, _ASSIGNMENT),
     "island": _Rights(
-        reads=(f"{_ASSIGNMENT}/{{index}}", names.INIT_REF, _snapshots("{neighbour}")),
+        reads=(
+            f"{_ASSIGNMENT}/{{index}}",
+            names.INIT_REF,
+            names.SEED_REF,
+            _snapshots("{neighbour}"),
+        ),
         binds=("experts/{index}", _CHECKPOINTS, _snapshots("{index}")),
         drops=(_CHECKPOINTS, _snapshots("{index}")),
     ),
     "router": _trainer(names.ROUTER_REF, _ASSIGNMENT),
-    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF),
+    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF, names.SEED_REF),
     "evaluate": _Rights(
-        reads=(_ASSIGNMENT, names.INIT_REF, "experts/*", names.ROUTER_REF, names.BASELINE_REF),
+        reads=(
+            _ASSIGNMENT,
+            names.INIT_REF,
+            names.SEED_REF,
+            "experts/*",
+            names.CLUSTERS_REF,
+            names.ROUTER_REF,
+            names.BASELINE_REF,
+        ),
         binds=(names.REPORT_REF,),
         follows=_EVERYTHING,
     ),

@@ -35,7 +35,7 @@ class Batch:
     """Samples as the dataset has them."""
 
     x_BD: Tensor
-    """float32, scaled to [-1, 1] for images."""
+    """float32, scaled to [-1, 1] for images; uint8 tokens (B, L) for text."""
     label_B: Tensor | None
     """int64, or None when the data have no labels."""
 
@@ -80,4 +80,13 @@ class Task(Protocol):
 
     def contract(self) -> Mapping[str, str]:
         """What experts and router must share to be combined; written into every manifest."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A task with scores beside its loss, which nobody trains on. No task has to have any."""
+
+    def measures(self, predicted_BD: Tensor, inputs: Inputs) -> Mapping[str, Tensor]:
+        """More scores a sample by their names in camelCase, each of shape (B,)."""
         ...

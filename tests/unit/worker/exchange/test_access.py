@@ -11,6 +11,7 @@ from atoll_worker.exchange.access import Action, may
 JOB = "job-1"
 CALLERS = {
     "partition": Process(JOB, "partition"),
+    "seed": Process(JOB, "seed"),
     "island-1": Process(JOB, "island", 1),
     "router": Process(JOB, "router"),
     "baseline": Process(JOB, "baseline"),
@@ -31,6 +32,9 @@ REFS = {
     "assignment/10",
     "init",
     "init/0",
+    "seed",
+    "clusters",
+    "checkpoints/seed/40",
     "experts/0",
     "experts/10",
     "checkpoints/island-0/40",
@@ -49,13 +53,19 @@ REFS = {
     "",
     "checkpoints/island-1/",
 }
-STEPS = {"partition", "island-0", "island-1", "island-10", "router", "baseline", "evaluate", "hub"}
+STEPS = {
+    *("partition", "seed", "island-0", "island-1", "island-10"),
+    *("router", "baseline", "evaluate", "hub"),
+}
 
+_SEED_CHECKPOINT = {"checkpoints/seed/40"}
 _ROUTER_CHECKPOINT, _BASELINE_CHECKPOINT = {"checkpoints/router/40"}, {"checkpoints/baseline/40"}
 _PARTS = {"assignment", "assignment/0", "assignment/1", "assignment/10"}
 _SCORED = {
     "assignment",
     "init",
+    "seed",
+    "clusters",
     "experts/0",
     "experts/1",
     "experts/10",
@@ -64,7 +74,8 @@ _SCORED = {
     "report",
 }
 BINDS = {
-    "partition": {*_PARTS, "init"},
+    "partition": {*_PARTS, "init", "clusters"},
+    "seed": {"seed", *_SEED_CHECKPOINT},
     "island-1": OWN_PARTS - {"assignment/1"},
     "router": {"router", *_ROUTER_CHECKPOINT},
     "baseline": {"baseline", *_BASELINE_CHECKPOINT},
@@ -72,9 +83,10 @@ BINDS = {
 }
 READS = {
     "partition": BINDS["partition"],
-    "island-1": {*OWN_PARTS, "init", "islands/0/rounds/3"},
+    "seed": {"assignment", *BINDS["seed"]},
+    "island-1": {*OWN_PARTS, "init", "seed", "islands/0/rounds/3"},
     "router": {"assignment", *BINDS["router"]},
-    "baseline": {"assignment", "init", *BINDS["baseline"]},
+    "baseline": {"assignment", "init", "seed", *BINDS["baseline"]},
     "evaluate": _SCORED,
     "cli": REFS,
 }
@@ -84,15 +96,16 @@ ALLOWED: dict[Action, dict[str, set[str]]] = {
     Action.LIST: {**READS, "operator": REFS},
     Action.DROP: {
         "island-1": {"checkpoints/island-1/40", "islands/1/rounds/3"},
+        "seed": _SEED_CHECKPOINT,
         "router": _ROUTER_CHECKPOINT,
         "baseline": _BASELINE_CHECKPOINT,
         "operator": REFS,
     },
     Action.REPORT: {
-        name: {name} for name in ("partition", "island-1", "router", "baseline", "evaluate")
+        name: {name} for name in ("partition", "seed", "island-1", "router", "baseline", "evaluate")
     },
     Action.FOLLOW: {
-        **{name: {name} for name in ("partition", "island-1", "router", "baseline")},
+        **{name: {name} for name in ("partition", "seed", "island-1", "router", "baseline")},
         **dict.fromkeys(("evaluate", "operator", "cli"), STEPS),
     },
 }
@@ -125,6 +138,8 @@ def test_what_the_refs_are_called_is_what_the_table_says() -> None:
     island = CALLERS["island-1"]
     assert may(island, Action.READ, names.island_assignment_ref(1), JOB)
     assert may(island, Action.READ, names.INIT_REF, JOB)
+    assert may(island, Action.READ, names.SEED_REF, JOB)
+    assert may(CALLERS["evaluate"], Action.READ, names.CLUSTERS_REF, JOB)
     assert may(island, Action.BIND, names.expert_ref(1), JOB)
     assert may(island, Action.BIND, names.checkpoint_ref(names.island_step(1), 3), JOB)
     assert may(island, Action.BIND, names.snapshot_ref(1, 3), JOB)
