@@ -10,13 +10,14 @@ Shape suffixes: N texts, V words, C components, K parts.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits
@@ -68,8 +69,8 @@ class TextClusterer:
         """Squared Euclidean distances (N, K) to the centres."""
         return squared_distances(self.embed(texts), self.centres_KC.astype(np.float64))
 
-    def to_artifact(self) -> Artifact:
-        """The artifact of `clusters`."""
+    def to_artifact(self, identity: Mapping[str, JsonValue] | None = None) -> Artifact:
+        """The artifact of `clusters`; `identity` says of which division."""
         listed = "\n".join(self.words).encode()  # no word holds a newline
         return Artifact(
             tensors={
@@ -78,7 +79,7 @@ class TextClusterer:
                 "components": torch.from_numpy(self.components_CV),
                 "centres": torch.from_numpy(self.centres_KC),
             },
-            metadata={"role": "partition", "count": len(self.centres_KC)},
+            metadata={"role": "partition", **(identity or {})},
         )
 
     @classmethod

@@ -39,7 +39,8 @@ def run(order: PartitionOrder, context: Context) -> None:
         task = load_task(order.initialization)
         context.artifacts.publish(names.INIT_REF, initialization(task, dataset, order.seed))
     if clusterer is not None:
-        context.artifacts.publish(names.CLUSTERS_REF, clusterer.to_artifact())
+        clusters = clusterer.to_artifact(assignment.identity(dataset))
+        context.artifacts.publish(names.CLUSTERS_REF, clusters)
     for island in range(order.count):
         ref = names.island_assignment_ref(island)
         context.artifacts.publish(ref, assignment.part_artifact(dataset, island))
