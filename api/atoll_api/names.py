@@ -29,6 +29,7 @@ StepName = NewType("StepName", str)
 HUB = StepName("hub")
 """No step of the pipeline, but a process with an order, a log and a name."""
 PARTITION = StepName("partition")
+SEED = StepName("seed")
 ROUTER = StepName("router")
 BASELINE = StepName("baseline")
 MERGE = StepName("merge")
@@ -38,6 +39,10 @@ ASSIGNMENT_REF = Ref("assignment")
 """Which island owns which sample: the router's labels."""
 INIT_REF = Ref("init")
 """The initialization that all islands share: the base of what they publish as a Delta."""
+SEED_REF = Ref("seed")
+"""The model from which all experts and the baseline go on, where a job asks for one."""
+CLUSTERS_REF = Ref("clusters")
+"""What places a text: vocabulary, components and the centre of each part."""
 ROUTER_REF = Ref("router")
 BASELINE_REF = Ref("baseline")
 MEAN_REF = Ref("mean")

@@ -6,6 +6,7 @@ before it looks at anything else.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -28,7 +29,7 @@ from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
 from atoll_api.spec.merging import FinalMerge, IterativeMerge, SingleMerge
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.strategy import Combine, LearnedRouter
+from atoll_api.spec.strategy import Combine, LearnedRouter, Router
 from atoll_api.spec.task import Task
 from atoll_api.spec.training import Training
 
@@ -47,6 +48,7 @@ __all__ = [
     "PartitionOrder",
     "Role",
     "RouterOrder",
+    "SeedOrder",
     "TrainingOrder",
     "WorkOrder",
     "WorkOrderError",
@@ -74,10 +76,15 @@ class WorkerOrder(Order):
 
 
 class PartitionOrder(WorkerOrder):
-    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for."""
+    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for.
+
+    Of text that is divided by TextClusters, `clusters` too.
+    """
 
     role: Literal["partition"] = "partition"
     data: Data
+    context: int | None = None
+    """Tokens of one sample of text; None: the data are not text."""
     partition: Partition
     count: int
     batch_size: int
@@ -95,6 +102,19 @@ class TrainingOrder(WorkerOrder):
     optimizer_implementation: Literal["fused", "foreach", "single"] = OPTIMIZER_IMPLEMENTATION
     encoding: Encoding = "Raw"
     """How the trained model is published; checkpoints are always raw."""
+    seeded: bool = False
+    """Go on from `seed`, which is then also what a Delta is taken against instead of `init`."""
+
+
+class SeedOrder(TrainingOrder):
+    """Train one model on all data, from which all others go on; reads `assignment`.
+
+    Batch: count x batchSizePerIsland, as the baseline has. Writes `seed`.
+    """
+
+    role: Literal["seed"] = "seed"
+    count: int
+    steps: int
 
 
 class MergingOrder(FrozenModel):
@@ -123,7 +143,7 @@ class MergingOrder(FrozenModel):
 
 
 class IslandOrder(TrainingOrder):
-    """Train one expert on its own part; reads `assignment/<i>` and, for a Delta, `init`.
+    """Train one expert on its own part; reads `assignment/<i>` and `seed` or, for a Delta, `init`.
 
     Writes `experts/<i>`. With `merging`: exchanges weights while it trains, reads `init` where it
     is shared, and writes `islands/<i>/final`.
@@ -142,7 +162,7 @@ class BaselineOrder(TrainingOrder):
     """Train one model on all data with the FLOPs of all experts and the router.
 
     Batch: count x batchSizePerIsland. Steps: ceil(steps x (1 + routerFlops / expertsFlops)).
-    Reads `assignment` and, for a Delta, `init`; writes `baseline`.
+    Reads `assignment` and `seed` or, for a Delta, `init`; writes `baseline`.
     """
 
     role: Literal["baseline"] = "baseline"
@@ -180,9 +200,9 @@ class MergeOrder(WorkerOrder):
 
 
 class EvaluateOrder(WorkerOrder):
-    """Score what is there; reads `experts/*`, `router`, `baseline`; writes `report`.
+    """Score what is there; reads `experts/*`, what routes, and `baseline`; writes `report`.
 
-    With `merging`: reads `merged` and `islands/*/final` in place of experts and router.
+    With `merging`: reads `merged` and `islands/*/final` in place of experts and what routes.
     """
 
     role: Literal["evaluate"] = "evaluate"
@@ -190,6 +210,7 @@ class EvaluateOrder(WorkerOrder):
     data: Data
     count: int
     quorum: int
+    router: Router = Router(type="Learned")
     combine: Combine
     """Without effect where there is one model."""
     merging: MergingOrder | None = None
@@ -202,6 +223,7 @@ class EvaluateOrder(WorkerOrder):
 WorkOrder = Annotated[
     HubOrder
     | PartitionOrder
+    | SeedOrder
     | IslandOrder
     | BaselineOrder
     | RouterOrder
@@ -209,7 +231,7 @@ WorkOrder = Annotated[
     | EvaluateOrder,
     Field(discriminator="role"),
 ]
-Role = Literal["hub", "partition", "island", "baseline", "router", "merge", "evaluate"]
+Role = Literal["hub", "partition", "seed", "island", "baseline", "router", "merge", "evaluate"]
 
 _ADAPTER: TypeAdapter[WorkOrder] = TypeAdapter(WorkOrder)
 
@@ -238,22 +260,23 @@ def process_of(order: Order) -> names.Process:
     return names.Process(order.job.uid, order.role, index)
 
 
+_REF_OF: Mapping[Role, names.Ref] = {
+    "seed": names.SEED_REF,
+    "baseline": names.BASELINE_REF,
+    "router": names.ROUTER_REF,
+    "merge": names.MERGED_REF,
+    "evaluate": names.REPORT_REF,
+}
+
+
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
     """The refs that the step of this order binds; it is done when the first of them is."""
     if isinstance(order, PartitionOrder):
         parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
         base = () if order.initialization is None else (names.INIT_REF,)
-        return (names.ASSIGNMENT_REF, *parts, *base)
+        centres = (names.CLUSTERS_REF,) if order.partition.type == "TextClusters" else ()
+        return (names.ASSIGNMENT_REF, *parts, *base, *centres)
     if isinstance(order, IslandOrder):
         merges = order.merging is not None
         return (names.final_ref(order.island) if merges else names.expert_ref(order.island),)
-    return _WRITTEN[order.role]
-
-
-_WRITTEN: dict[str, tuple[names.Ref, ...]] = {
-    "baseline": (names.BASELINE_REF,),
-    "router": (names.ROUTER_REF,),
-    "merge": (names.MERGED_REF,),
-    "evaluate": (names.REPORT_REF,),
-    "hub": (),
-}
+    return (_REF_OF[order.role],) if order.role in _REF_OF else ()

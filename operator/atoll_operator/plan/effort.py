@@ -27,20 +27,17 @@ PARTITION_SHARE = 0.02
 
 def effort(spec: TrainingJobSpec, step: Step) -> float:
     """The work of a step, in samples that one expert trains on."""
-    island = spec.training.steps * spec.training.batch_size_per_island
-    match step.role:
-        case "island":
-            return float(island)
-        case "baseline":
-            return spec.islands.count * island + _router(spec)
-        case "router":
-            return _router(spec)
-        case "evaluate":
-            return _evaluation(spec)
-        case "merge":
-            return MERGE_SHARE * spec.islands.count * island
-        case _:
-            return PARTITION_SHARE * spec.islands.count * island
+    island = float(spec.training.steps * spec.training.batch_size_per_island)
+    islands = spec.islands.count * island
+    known = {
+        "island": island,
+        "seed": _seed(spec),
+        "baseline": islands + _router(spec),
+        "router": _router(spec),
+        "evaluate": _evaluation(spec),
+        "merge": MERGE_SHARE * islands,
+    }
+    return known.get(step.role, PARTITION_SHARE * islands)
 
 
 def percent(spec: TrainingJobSpec, level: Level, observed: Observed) -> int:
@@ -68,6 +65,12 @@ def eta_seconds(spec: TrainingJobSpec, seen: Level, observed: Observed, now: flo
         seconds.append(_left(spec, seen, step, observed) / rate)
     *before, last = seconds or [0.0]
     return math.ceil(max(*before, sum(before) / max(1, len(training)), 0.0) + last)
+
+
+def _seed(spec: TrainingJobSpec) -> float:
+    ensemble = spec.strategy.expert_ensemble
+    steps = ensemble.seed_steps if ensemble else 0
+    return float(steps * spec.islands.count * spec.training.batch_size_per_island)
 
 
 def _router(spec: TrainingJobSpec) -> float:
@@ -115,4 +118,9 @@ def _rate(spec: TrainingJobSpec, step: Step, observed: Observed, now: float) -> 
     return effort(spec, step) * fraction(report) / (now - child.since) or None
 
 
-_WORK_A_SAMPLE: Mapping[Role, float] = {"island": 1.0, "baseline": 1.0, "router": ROUTER_SHARE}
+_WORK_A_SAMPLE: Mapping[Role, float] = {
+    "seed": 1.0,
+    "island": 1.0,
+    "baseline": 1.0,
+    "router": ROUTER_SHARE,
+}

@@ -1,5 +1,6 @@
 """What each process is told: a pure function of the job, the step and where the hub is."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ from atoll_api import graphs, names
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.spec.artifacts import Artifacts
-from atoll_api.spec.strategy import Combine, LearnedRouter
+from atoll_api.spec.strategy import Combine, LearnedRouter, Router
 from atoll_api.units import size_bytes
 from atoll_api.work_order import (
     NOBODY,
@@ -21,6 +22,7 @@ from atoll_api.work_order import (
     MergingOrder,
     PartitionOrder,
     RouterOrder,
+    SeedOrder,
     WorkOrder,
 )
 from atoll_operator.plan.model import Step
@@ -62,26 +64,10 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
         "threads": spec.islands.threads,
         "data": spec.data,
     }
-    count = spec.islands.count
-    match step.role:
-        case "partition":
-            return PartitionOrder(**said, **_division(spec), count=count)
-        case "island":
-            assert step.island is not None
-            training = _training(spec)
-            return IslandOrder(**said, **training, island=step.island, merging=_merging(spec))
-        case "baseline":
-            return BaselineOrder(**said, **_training(spec), count=count, router=_learned(spec))
-        case "router":
-            router = _learned(spec)
-            assert router is not None, "the pipeline has a router step for learned ones alone"
-            return RouterOrder(**said, **_training(spec), count=count, router=router)
-        case "merge":
-            return MergeOrder(**said, **_merge(spec))
-        case "evaluate":
-            return EvaluateOrder(**said, **_evaluation(spec), report_folder=place.report_folder)
-        case "hub":
-            raise ValueError("the hub is no step: see hub_order")
+    if step.role not in _ORDERS:
+        raise ValueError(f"{step.role} is no step: see hub_order")
+    kind, fields = _ORDERS[step.role]
+    return kind(**said, **fields(spec, step, place))
 
 
 def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
@@ -124,20 +110,47 @@ def artifact_store(
     )
 
 
-def _division(spec: TrainingJobSpec) -> dict[str, Any]:
+def _division(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
     """The weights that all begin with are bound where somebody compares his with them."""
     merging = _merging(spec)
     shared = merging is not None and merging.settings.initialization == "Shared"
+    delta = spec.exchange.encoding == "Delta" and not _seeded(spec)
     return {
+        "context": spec.task.context,
         "partition": spec.partition,
+        "count": spec.islands.count,
         "batch_size": spec.training.batch_size_per_island,
-        "initialization": spec.task if shared or spec.exchange.encoding == "Delta" else None,
+        "initialization": spec.task if shared or delta else None,
     }
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:
-    encoding = spec.exchange.encoding
-    return {"task": spec.task, "training": spec.training, "encoding": encoding}
+    return {
+        "task": spec.task,
+        "training": spec.training,
+        "encoding": spec.exchange.encoding,
+        "seeded": _seeded(spec),
+    }
+
+
+def _seeding(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    ensemble = spec.strategy.expert_ensemble
+    steps = ensemble.seed_steps if ensemble else 0
+    fresh = {"encoding": "Raw", "seeded": False}
+    return {**_training(spec), **fresh, "count": spec.islands.count, "steps": steps}
+
+
+def _island(spec: TrainingJobSpec, step: Step, _place: Place) -> dict[str, Any]:
+    return {**_training(spec), "island": step.island, "merging": _merging(spec)}
+
+
+def _baseline(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    return {**_training(spec), "count": spec.islands.count, "router": _learned(spec)}
+
+
+def _router(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    own = {"seeded": False, "count": spec.islands.count, "router": _learned(spec)}
+    return {**_training(spec), **own}
 
 
 def _merging(spec: TrainingJobSpec) -> MergingOrder | None:
@@ -147,7 +160,7 @@ def _merging(spec: TrainingJobSpec) -> MergingOrder | None:
     return MergingOrder(count=spec.islands.count, iterative=iterative, single=single)
 
 
-def _merge(spec: TrainingJobSpec) -> dict[str, Any]:
+def _merge(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
     return {
         "task": spec.task,
         "merging": _merging(spec),
@@ -157,19 +170,39 @@ def _merge(spec: TrainingJobSpec) -> dict[str, Any]:
     }
 
 
-def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
+def _evaluation(spec: TrainingJobSpec, _step: Step, place: Place) -> dict[str, Any]:
     ensemble = spec.strategy.expert_ensemble
     return {
         "task": spec.task,
         "count": spec.islands.count,
         "quorum": spec.islands.required,
+        "router": ensemble.router if ensemble else Router(type="Learned"),
         "combine": ensemble.combine if ensemble else Combine(type="Full"),
         "merging": _merging(spec),
         "evaluation": spec.evaluation,
         "baseline": spec.baseline.enabled,
+        "report_folder": place.report_folder,
     }
+
+
+def _seeded(spec: TrainingJobSpec) -> bool:
+    ensemble = spec.strategy.expert_ensemble
+    return ensemble is not None and ensemble.seed_steps > 0
 
 
 def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:
     ensemble = spec.strategy.expert_ensemble
     return ensemble.router.learned if ensemble else None
+
+
+_ORDERS: Mapping[
+    str, tuple[Callable[..., WorkOrder], Callable[[TrainingJobSpec, Step, Place], dict[str, Any]]]
+] = {
+    "partition": (PartitionOrder, _division),
+    "seed": (SeedOrder, _seeding),
+    "island": (IslandOrder, _island),
+    "baseline": (BaselineOrder, _baseline),
+    "router": (RouterOrder, _router),
+    "merge": (MergeOrder, _merge),
+    "evaluate": (EvaluateOrder, _evaluation),
+}

@@ -13,6 +13,7 @@ from atoll_worker.evaluate.holdout import Holdout, answer_of_model
 from atoll_worker.evaluate.loading import Job
 from atoll_worker.evaluate.reference import Reference
 from atoll_worker.evaluate.scoring import Scored
+from atoll_worker.evaluate.text_candidates import text_facts
 from atoll_worker.report.document import (
     DataFacts,
     Findings,
@@ -46,9 +47,13 @@ def assemble(
         islands=islands,
         baseline=_baseline(job),
         router=_router(job),
+        text=text_facts(job, order, holdout),
         sampling=None if reference is None else _sampling(order, job, reference),
         verdict=judge(
-            scored[order.combine.type].scores, baseline.scores if baseline else None, islands
+            scored[order.combine.type].scores,
+            baseline.scores if baseline else None,
+            islands,
+            systems,
         ),
         parents={str(ref): digest for ref, digest in job.digests.items()},
     )
@@ -100,7 +105,7 @@ def _island(job: Job, island: int, holdout: Holdout) -> TrainedModel:
         return TrainedModel(
             name=f"island {island}", island=island, present=False, train_samples=size
         )
-    losses_N = holdout.losses(answer_of_model(job.task, expert)).double()
+    losses_N = holdout.judge(answer_of_model(job.task, expert)).losses_N.double()
     own_N = holdout.islands() == island
     return _trained(job, ref, f"island {island}", size).model_copy(
         update={
@@ -135,7 +140,9 @@ def _trained(job: Job, ref: Ref, name: str, size: int) -> TrainedModel:
     )
 
 
-def _router(job: Job) -> RouterFacts:
+def _router(job: Job) -> RouterFacts | None:
+    if names.ROUTER_REF not in job.artifacts:
+        return None
     said = _metadata(job, names.ROUTER_REF)
     return RouterFacts(
         digest=job.digests[names.ROUTER_REF],

@@ -15,6 +15,7 @@ from atoll_api.work_order import EvaluateOrder
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
+from atoll_worker.data.text_clusters import TextClusterer
 from atoll_worker.ensemble.router import RouterNet
 from atoll_worker.errors import ContractError
 from atoll_worker.evaluate.systems import Ensemble, prior_table
@@ -35,6 +36,7 @@ class Job:
         dataset: its data.
         assignment: who trained on what.
         ensemble: experts (None where one was lost), router and prior.
+        clusters: what places a text, where the router needs it.
         baseline: the baseline's model, or None.
         artifacts: what was read, by ref.
         digests: digests of the same.
@@ -45,6 +47,7 @@ class Job:
     dataset: Dataset
     assignment: Assignment
     ensemble: Ensemble
+    clusters: TextClusterer | None
     baseline: nn.Module | None
     artifacts: Mapping[Ref, Artifact]
     digests: Mapping[Ref, str]
@@ -58,9 +61,9 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
         ContractError: fewer experts than the quorum, or artifacts of different noise paths,
             parts or data.
         BadDataError: the data cannot be read.
-        RejectedError: there is no router or no assignment.
+        RejectedError: there is no assignment, or nothing that routes.
     """
-    task, dataset = load_task(order.task), load(order.data)
+    task, dataset = load_task(order.task), load(order.data, order.task.context)
     found, digests = _fetch(order, artifacts)
     _check_contracts(found, dict(task.contract()))
     assignment = Assignment.from_artifact(found[names.ASSIGNMENT_REF], dataset)
@@ -78,9 +81,8 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
         task=task,
         dataset=dataset,
         assignment=assignment,
-        ensemble=Ensemble(
-            task, experts, _router(dataset, found[names.ROUTER_REF], probe), prior_CK
-        ),
+        ensemble=Ensemble(task, experts, _router(dataset, found, probe), prior_CK),
+        clusters=_clusters(found, assignment.count),
         baseline=_loaded(model, names.BASELINE_REF, found),
         artifacts=found,
         digests=digests,
@@ -98,7 +100,7 @@ def _fetch(
             f"{len(experts)} of {order.count} experts are there, the quorum is {order.quorum}: "
             "look at the islands that failed, or lower islands.quorum"
         )
-    wanted = [names.ASSIGNMENT_REF, *experts, names.ROUTER_REF]
+    wanted = [names.ASSIGNMENT_REF, *experts, *_ROUTED_BY[order.router.type]]
     if order.baseline and names.BASELINE_REF in bound:
         wanted.append(names.BASELINE_REF)
     found = {ref: artifacts.fetch(ref) for ref in wanted}
@@ -129,6 +131,12 @@ def _loaded(blank: nn.Module, ref: Ref, found: Mapping[Ref, Artifact]) -> nn.Mod
     return _filled(copy.deepcopy(blank), ref, found[ref])
 
 
+_ROUTED_BY: Mapping[str, tuple[Ref, ...]] = {
+    "Learned": (names.ROUTER_REF,),
+    "Centroid": (names.CLUSTERS_REF,),
+    "Likelihood": (),
+}
+"""What is read for each type of router."""
 _MOST = 8192
 """Of anything that counts in a router: `spec.strategy` allows no more."""
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -140,11 +148,27 @@ def _filled(model: _Model, ref: Ref, artifact: Artifact) -> _Model:
     return model.eval()
 
 
-def _router(dataset: Dataset, artifact: Artifact, probe: Inputs) -> RouterNet:
+def _router(dataset: Dataset, found: Mapping[Ref, Artifact], probe: Inputs) -> RouterNet | None:
+    artifact = found.get(names.ROUTER_REF)
+    if artifact is None:
+        return None
     count, width, depth = (_size(artifact, key) for key in ("count", "width", "depth"))
     classes = 0 if probe.label_B is None else dataset.num_classes
     sample = dataclasses.replace(dataset.sample, num_classes=classes)
     return _filled(RouterNet(sample, count, width, depth), names.ROUTER_REF, artifact)
+
+
+def _clusters(found: Mapping[Ref, Artifact], count: int) -> TextClusterer | None:
+    artifact = found.get(names.CLUSTERS_REF)
+    if artifact is None:
+        return None
+    clusters = TextClusterer.from_artifact(artifact)
+    if len(clusters.centres_KC) != count:
+        raise ContractError(
+            f"{names.CLUSTERS_REF} has {len(clusters.centres_KC)} centres for {count} islands: "
+            "start a new job"
+        )
+    return clusters
 
 
 def _probe(task: Task, dataset: Dataset) -> Inputs:

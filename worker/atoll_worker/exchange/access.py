@@ -106,11 +106,15 @@ _FINALS: Final = "islands/*/final"
 _MERGEABILITY: Final = "mergeability/*"
 
 _TABLE: Final[Mapping[str, _Rights]] = {
-    "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF)),
+    "partition": _Rights(
+        binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF, names.CLUSTERS_REF)
+    ),
+    "seed": _trainer(names.SEED_REF, _ASSIGNMENT),
     "island": _Rights(
         reads=(
             f"{_ASSIGNMENT}/{{index}}",
             names.INIT_REF,
+            names.SEED_REF,
             names.MEAN_REF,
             _snapshots("{neighbour}"),
             _FIRST_SNAPSHOTS,
@@ -140,12 +144,14 @@ _TABLE: Final[Mapping[str, _Rights]] = {
         lists=(_LOST,),
     ),
     "router": _trainer(names.ROUTER_REF, _ASSIGNMENT),
-    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF),
+    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF, names.SEED_REF),
     "evaluate": _Rights(
         reads=(
             _ASSIGNMENT,
             names.INIT_REF,
+            names.SEED_REF,
             "experts/*",
+            names.CLUSTERS_REF,
             names.ROUTER_REF,
             names.BASELINE_REF,
             _FINALS,

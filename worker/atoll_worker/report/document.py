@@ -6,6 +6,8 @@ findings, so they are what the `report` artifact carries. `Report` adds facts of
 
 from typing import Literal
 
+from pydantic import Field
+
 from atoll_api.base import FrozenModel, Items
 from atoll_api.status import Metric
 
@@ -86,7 +88,9 @@ class SystemScores(FrozenModel):
     flops_per_step: float
     """Of one sample and one evaluation of the field, router included."""
     holdout_loss: float
-    """The task's loss on the holdout at fixed corruptions."""
+    """The task's loss on the holdout at fixed corruptions; of text, on what follows the prefix."""
+    measures: dict[str, float] = Field(default_factory=dict)
+    """More scores on the same, of a task that has them, such as `bitsPerByte`."""
     samples: SampleScores | None = None
     """None for a task that cannot be sampled."""
     frechet_ratio: float | None = None
@@ -142,6 +146,30 @@ class RouterFacts(FrozenModel):
     bins: Items[RouterBin]
 
 
+class Continuation(FrozenModel):
+    """What a system writes after the beginning of a text of the holdout."""
+
+    system: str
+    prompt: str
+    text: str
+
+
+class TextFacts(FrozenModel):
+    """How texts were routed, and what they look like."""
+
+    router: str
+    settings: dict[str, float]
+    """Of the router; `prefix` is the bytes it saw, and the rest is what was scored."""
+    scored_texts: int
+    agreement: float
+    """Share of those whose part, by the prefix alone, is the one of the whole text."""
+    temperature: float
+    """Of the continuations."""
+    examples: Items[Items[str]]
+    """A few texts of each island's part."""
+    continuations: Items[Continuation]
+
+
 class Verdict(FrozenModel):
     """The answer to the only question that a reader has at first."""
 
@@ -164,7 +192,10 @@ class Findings(FrozenModel):
     systems: Items[SystemScores]
     islands: Items[TrainedModel]
     baseline: TrainedModel | None = None
-    router: RouterFacts
+    router: RouterFacts | None = None
+    """None where none was trained."""
+    text: TextFacts | None = None
+    """None for data that are no text."""
     sampling: SamplingFacts | None = None
     verdict: Verdict
     parents: dict[str, str]
@@ -205,12 +236,13 @@ class Report(FrozenModel):
 
 
 def metrics(findings: Findings) -> tuple[Metric, ...]:
-    """The headline numbers of the status: three a system, as decimal strings."""
+    """The headline numbers of the status: a few a system, as decimal strings."""
     found: list[Metric] = []
     for system in findings.systems:
         numbers = {"HoldoutLoss": system.holdout_loss}
         if system.samples is not None:
             numbers["FrechetTrain"] = system.samples.frechet_train.mean
             numbers["FrechetHoldout"] = system.samples.frechet_holdout.mean
+        numbers |= {name[0].upper() + name[1:]: value for name, value in system.measures.items()}
         found += [Metric(name=n, model=system.name, value=f"{v:.4f}") for n, v in numbers.items()]
     return tuple(found)

@@ -1,6 +1,6 @@
 """What the numbers mean, in plain words. Pure: the same numbers, the same sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from atoll_worker.report.document import SampleScores, SystemScores, TrainedModel, Verdict
 
@@ -9,9 +9,12 @@ CLEAR_GAP_SD = 3.0
 
 
 def judge(
-    chosen: SystemScores, baseline: SystemScores | None, islands: Sequence[TrainedModel]
+    chosen: SystemScores,
+    baseline: SystemScores | None,
+    islands: Sequence[TrainedModel],
+    systems: Sequence[SystemScores] = (),
 ) -> Verdict:
-    """Compare the strategy that the job chose with the baseline."""
+    """Compare the strategy that the job chose with the baseline; notes speak of all `systems`."""
     notes = list(_island_notes(islands))
     if baseline is None:
         return Verdict(
@@ -21,7 +24,7 @@ def judge(
             notes=tuple(notes),
         )
     if chosen.samples is None or baseline.samples is None:
-        return _by_loss(chosen, baseline, notes)
+        return _by_loss(chosen, baseline, systems, notes)
     return _by_samples(chosen, baseline, notes)
 
 
@@ -55,13 +58,19 @@ def _by_samples(chosen: SystemScores, baseline: SystemScores, notes: list[str]) 
     return Verdict(outcome="Better" if gap > 0 else "Worse", sentence=sentence, notes=tuple(notes))
 
 
-def _by_loss(chosen: SystemScores, baseline: SystemScores, notes: list[str]) -> Verdict:
+def _by_loss(
+    chosen: SystemScores,
+    baseline: SystemScores,
+    systems: Sequence[SystemScores],
+    notes: list[str],
+) -> Verdict:
     ours, theirs = chosen.holdout_loss, baseline.holdout_loss
     better = ours < theirs
     sentence = (
         f"The ensemble ({chosen.name}) {'beats' if better else 'does not beat'} one model of an "
-        f"expert's size trained with the same FLOPs: holdout loss {ours:.4g} against {theirs:.4g}."
+        f"expert's size trained with the same FLOPs: {_told(chosen)} against {_score(baseline)}."
     )
+    notes += _control_notes(chosen, systems)
     return Verdict(outcome="Better" if better else "Worse", sentence=sentence, notes=tuple(notes))
 
 
@@ -109,8 +118,32 @@ def _island_notes(islands: Sequence[TrainedModel]) -> list[str]:
 
 def _own_numbers(chosen: SystemScores) -> str:
     if chosen.samples is None:
-        return f"holdout loss {chosen.holdout_loss:.4g}"
+        return _told(chosen)
     return f"Frechet distance {chosen.samples.frechet_train.mean:.3f} to the training samples"
+
+
+def _told(system: SystemScores) -> str:
+    what = "bits per byte" if "bitsPerByte" in system.measures else "holdout loss"
+    return f"{what} {_score(system)}"
+
+
+def _score(system: SystemScores) -> str:
+    bits = system.measures.get("bitsPerByte")
+    return f"{system.holdout_loss:.4g}" if bits is None else f"{bits:.3f}"
+
+
+def _control_notes(chosen: SystemScores, systems: Sequence[SystemScores]) -> Iterator[str]:
+    by_name = {system.name: system for system in systems}
+    if "Uniform" in by_name and by_name["Uniform"].holdout_loss <= chosen.holdout_loss:
+        yield (
+            f"Taking all experts alike is no worse ({_told(by_name['Uniform'])}): the routing adds "
+            "nothing here."
+        )
+    if "Average" in by_name:
+        yield (
+            "One model with the mean of the experts' weights, the control, comes to "
+            f"{_told(by_name['Average'])}."
+        )
 
 
 def _held(samples: SampleScores) -> str:

@@ -27,7 +27,7 @@ def run(order: IslandOrder, context: Context) -> None:
         return
     use_threads(order.threads)
     task = load_task(order.task)
-    dataset = load(order.data)
+    dataset = load(order.data, order.task.context)
     origin = Origin.fetch(context.artifacts, names.island_assignment_ref(order.island), dataset)
     job = ExpertJob(
         order=order,

@@ -21,7 +21,7 @@ def run(order: MergeOrder, context: Context) -> None:
         return
     use_threads(order.threads)
     task = load_task(order.task)
-    dataset = load(order.data)
+    dataset = load(order.data, order.task.context)
     course = course_of(order.merging, order.steps, order.seed)
     gathering = Gathering(order, context, task, dataset)
     for number in range(len(course.ends)):

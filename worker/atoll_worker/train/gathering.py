@@ -22,11 +22,11 @@ from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.merge.mean import Accumulator
 from atoll_worker.merge.mergeability import Consensus
 from atoll_worker.merge.norm_statistics import norm_statistics
-from atoll_worker.ports import Artifact, Context, Onlooker, ProgressReport
+from atoll_worker.ports import Artifact, Base, Context, Onlooker, ProgressReport
 from atoll_worker.tasks.base import Measured, Task
 from atoll_worker.train.expert import judged_inputs
 from atoll_worker.train.fit import require_fit
-from atoll_worker.train.initial import base_of, initial_model
+from atoll_worker.train.initial import bound_initialization, initial_model
 from atoll_worker.train.merging import PATIENCE_SECONDS, SLICE_SECONDS
 from atoll_worker.train.seeds import derive
 
@@ -77,7 +77,9 @@ class Gathering:
         self._clock = clock
         self._model = initial_model(task, dataset, order.seed)
         self._holdout = Part.of(dataset, dataset.holdout)
-        self._base = base_of(order.encoding, context.artifacts, task, dataset, order.seed)
+        self._base: Base | None = None
+        if order.encoding == "Delta":
+            self._base = bound_initialization(context.artifacts, task, dataset, order.seed)
         self._said = ""
 
     def evaluate(self, number: int, step: int) -> None:

@@ -11,6 +11,7 @@ from atoll_worker.exchange.access import Action, Circle, may
 JOB = "job-1"
 CALLERS = {
     "partition": Process(JOB, "partition"),
+    "seed": Process(JOB, "seed"),
     "island-1": Process(JOB, "island", 1),
     "router": Process(JOB, "router"),
     "baseline": Process(JOB, "baseline"),
@@ -40,6 +41,9 @@ REFS = {
     "assignment/10",
     "init",
     "init/0",
+    "seed",
+    "clusters",
+    "checkpoints/seed/40",
     "experts/0",
     "experts/10",
     "checkpoints/island-0/40",
@@ -69,9 +73,12 @@ REFS = {
     "",
     "checkpoints/island-1/",
 }
-STEPS = {"partition", "island-0", "island-1", "island-10", "router", "baseline", "evaluate", "hub"}
-STEPS |= {"merge"}
+STEPS = {
+    *("partition", "seed", "island-0", "island-1", "island-10"),
+    *("router", "baseline", "merge", "evaluate", "hub"),
+}
 
+_SEED_CHECKPOINT = {"checkpoints/seed/40"}
 _ROUTER_CHECKPOINT, _BASELINE_CHECKPOINT = {"checkpoints/router/40"}, {"checkpoints/baseline/40"}
 _PARTS = {"assignment", "assignment/0", "assignment/1", "assignment/10"}
 _FINALS = {"islands/0/final", "islands/1/final", "islands/10/final"}
@@ -85,6 +92,8 @@ _SCORED = {
     "mergeability/3",
     "assignment",
     "init",
+    "seed",
+    "clusters",
     "experts/0",
     "experts/1",
     "experts/10",
@@ -93,7 +102,8 @@ _SCORED = {
     "report",
 }
 BINDS = {
-    "partition": {*_PARTS, "init"},
+    "partition": {*_PARTS, "init", "clusters"},
+    "seed": {"seed", *_SEED_CHECKPOINT},
     "island-1": OWN_PARTS - {"assignment/1"},
     "router": {"router", *_ROUTER_CHECKPOINT},
     "baseline": {"baseline", *_BASELINE_CHECKPOINT},
@@ -102,7 +112,8 @@ BINDS = {
 }
 READS = {
     "partition": BINDS["partition"],
-    "island-1": {*OWN_PARTS, "init", "mean", "islands/0/rounds/3"},
+    "seed": {"assignment", *BINDS["seed"]},
+    "island-1": {*OWN_PARTS, "init", "seed", "mean", "islands/0/rounds/3"},
     "merge": {
         *_MERGED,
         *_FINALS,
@@ -114,7 +125,7 @@ READS = {
         "init",
     },
     "router": {"assignment", *BINDS["router"]},
-    "baseline": {"assignment", "init", *BINDS["baseline"]},
+    "baseline": {"assignment", "init", "seed", *BINDS["baseline"]},
     "evaluate": _SCORED,
     "cli": REFS,
 }
@@ -131,16 +142,20 @@ ALLOWED: dict[Action, dict[str, set[str]]] = {
     },
     Action.DROP: {
         "island-1": {"checkpoints/island-1/40", "islands/1/rounds/3", "islands/1/merges/3"},
+        "seed": _SEED_CHECKPOINT,
         "router": _ROUTER_CHECKPOINT,
         "baseline": _BASELINE_CHECKPOINT,
         "operator": REFS,
     },
     Action.REPORT: {
         name: {name}
-        for name in ("partition", "island-1", "router", "baseline", "merge", "evaluate")
+        for name in ("partition", "seed", "island-1", "router", "baseline", "merge", "evaluate")
     },
     Action.FOLLOW: {
-        **{name: {name} for name in ("partition", "island-1", "router", "baseline", "merge")},
+        **{
+            name: {name}
+            for name in ("partition", "seed", "island-1", "router", "baseline", "merge")
+        },
         **dict.fromkeys(("evaluate", "operator", "cli"), STEPS),
     },
 }
@@ -183,6 +198,8 @@ def test_what_the_refs_are_called_is_what_the_table_says() -> None:
     island = CALLERS["island-1"]
     assert may(island, Action.READ, names.island_assignment_ref(1), JOB)
     assert may(island, Action.READ, names.INIT_REF, JOB)
+    assert may(island, Action.READ, names.SEED_REF, JOB)
+    assert may(CALLERS["evaluate"], Action.READ, names.CLUSTERS_REF, JOB)
     assert may(island, Action.BIND, names.expert_ref(1), JOB)
     assert may(island, Action.BIND, names.checkpoint_ref(names.island_step(1), 3), JOB)
     assert may(island, Action.BIND, names.snapshot_ref(1, 3), JOB)
