@@ -167,7 +167,7 @@ class BaselineOrder(TrainingOrder):
 
     role: Literal["baseline"] = "baseline"
     count: int
-    router: LearnedRouter | None
+    router: LearnedRouter | None = None
     """None where no router is trained."""
 
 
