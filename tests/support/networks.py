@@ -121,7 +121,7 @@ def documents() -> Iterator[tuple[str, dict[str, Any] | None]]:
         for kind, sizes in (
             ("MLP", {"mlp": {"width": 24}}),
             ("CNN", {"cnn": {"width": 16, "depth": 3}}),
-            ("ResNet20", {"resNet20": {"width": 16}}),
+            ("ResNet20", {"resNet20": {"width": 8}}),
         ):
             yield f"{kind}-{norm}", classifier(kind, norm, **sizes)
     yield "GPT", None
