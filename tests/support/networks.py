@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -76,10 +77,13 @@ class Case:
 
     def answer(self, tensors: dict[str, Tensor]) -> Tensor:
         """What the network says with these weights, in eval mode."""
-        model = copy.deepcopy(self.model)
-        model.load_state_dict(tensors)
+        self._twin.load_state_dict(tensors)
         with torch.no_grad():
-            return self.ask(model.eval())
+            return self.ask(self._twin)
+
+    @cached_property
+    def _twin(self) -> nn.Module:
+        return copy.deepcopy(self.model).eval()
 
 
 def network(document: dict[str, Any] | None, seed: int = 0) -> Case:
