@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -76,10 +77,13 @@ class Case:
 
     def answer(self, tensors: dict[str, Tensor]) -> Tensor:
         """What the network says with these weights, in eval mode."""
-        model = copy.deepcopy(self.model)
-        model.load_state_dict(tensors)
+        self._twin.load_state_dict(tensors)
         with torch.no_grad():
-            return self.ask(model.eval())
+            return self.ask(self._twin)
+
+    @cached_property
+    def _twin(self) -> nn.Module:
+        return copy.deepcopy(self.model).eval()
 
 
 def network(document: dict[str, Any] | None, seed: int = 0) -> Case:
@@ -121,7 +125,7 @@ def documents() -> Iterator[tuple[str, dict[str, Any] | None]]:
         for kind, sizes in (
             ("MLP", {"mlp": {"width": 24}}),
             ("CNN", {"cnn": {"width": 16, "depth": 3}}),
-            ("ResNet20", {"resNet20": {"width": 16}}),
+            ("ResNet20", {"resNet20": {"width": 8}}),
         ):
             yield f"{kind}-{norm}", classifier(kind, norm, **sizes)
     yield "GPT", None

@@ -1,7 +1,10 @@
 """Units are alike when their activations go together (Li et al., arXiv 1511.07543).
 
 Both networks are shown the same inputs; per group the permutation with the greatest sum of
-correlations is taken. The activations of a group are what the layers that read it are given.
+correlations is taken. The activations of a group are what the layers that read it are given, and
+its norms. BatchNorm normalises by the statistics of the probe: by those of the data, noise would
+drive most units to one side of their activation function (with 5 islands' digits and Gaussian
+noise the first average of a BatchNorm CNN had 88 % accuracy so, and 82 % otherwise).
 """
 
 import copy
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 
 from atoll_worker.errors import ContractError
 from atoll_worker.merge.moments import CrossMoments
+from atoll_worker.merge.norm_statistics import reestimate
 from atoll_worker.merge.probe import Probe
 from atoll_worker.tasks.base import Inputs
 from atoll_worker.tasks.structure import Group, Reader, Structure
@@ -45,7 +49,7 @@ def activation_similarities(
     Raises:
         ContractError: activations are not finite.
     """
-    networks = [_loaded(model, tensors) for tensors in (reference, other)]
+    networks = [_loaded(model, tensors, probe) for tensors in (reference, other)]
     moments: dict[_Key, CrossMoments] = {}
     for inputs in probe.chunks():
         ours, theirs = (_activations(it, structure, probe, inputs) for it in networks)
@@ -54,9 +58,10 @@ def activation_similarities(
     return {group.name: _similarity(group, moments) for group in structure.groups if group.readers}
 
 
-def _loaded(model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+def _loaded(model: nn.Module, tensors: Mapping[str, Tensor], probe: Probe) -> nn.Module:
     network = copy.deepcopy(model)
     network.load_state_dict(dict(tensors))
+    reestimate(network, probe.chunks(), probe.forward)
     return network.eval()
 
 

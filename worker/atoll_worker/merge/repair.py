@@ -94,10 +94,8 @@ def repair(
 def _alone(group: Group) -> bool:
     if len(group.writers) != 1 or group.width != 1:
         return False
-    linear = {*group.writers, *(reader.module for reader in group.readers)}
-    tensors = [place.tensor for place in group.places]
-    owners = {tensor.rpartition(".")[0] for tensor in tensors}
-    return owners <= linear and f"{group.writers[0]}.bias" in tensors
+    writes = {f"{group.writers[0]}.{kind}" for kind in ("weight", "bias")}
+    return {place.tensor for place in group.places if place.axis == 0} == writes
 
 
 def _outputs(model: nn.Module, names: Sequence[str], probe: Probe) -> dict[str, Tensor]:

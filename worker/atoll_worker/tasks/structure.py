@@ -96,6 +96,7 @@ class Group:
     units change places, and units inside a cluster."""
     places: tuple[Place, ...]
     readers: tuple[Reader, ...]
+    """Norms are among them: before a norm also those units show that are dead behind a ReLU."""
     writers: tuple[str, ...]
     """The linear layers and convolutions that write the units."""
 
@@ -221,8 +222,11 @@ def _norm(name: str, module: nn.Module, layer: Layer) -> list[_Found]:
         for kind, tensor in tensors
         if isinstance(tensor, Tensor)
     )
+    units = layer.writes
+    axis = -1 if isinstance(module, nn.LayerNorm) else 1
     clusters = module.num_groups if isinstance(module, nn.GroupNorm) else 1
-    return [_Found(layer.writes, places, clusters=clusters)]
+    reader = Reader(name, axis, units.copies, units.spread)
+    return [_Found(units, places, reader, clusters=clusters)]
 
 
 def _embedding(name: str, module: nn.Module, layer: Layer) -> list[_Found]:

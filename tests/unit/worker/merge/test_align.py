@@ -22,14 +22,14 @@ WEIGHTS = Align(type="WeightMatching")
 
 
 def probe_of(case: Case) -> Probe:
-    """512 inputs in the network's own terms, in float64 as its weights are."""
+    """128 inputs in the network's own terms, in float64 as its weights are."""
     generator = torch.Generator().manual_seed(7)
     if isinstance(case.model, Gpt):
-        x = torch.randint(16, (256, 8), generator=generator)
+        x = torch.randint(16, (128, 8), generator=generator)
     else:
-        x = torch.randn(256, 1, 8, 8, generator=generator, dtype=torch.float64)
-    time = torch.rand(256, generator=generator, dtype=torch.float64)
-    labels = torch.randint(10, (256,), generator=generator)
+        x = torch.randn(128, 1, 8, 8, generator=generator, dtype=torch.float64)
+    time = torch.rand(128, generator=generator, dtype=torch.float64)
+    labels = torch.randint(10, (128,), generator=generator)
     return Probe(Inputs(x, x, time, labels), ask)
 
 
