@@ -49,6 +49,8 @@ class Request:
     """Replace an output that is there."""
     allow_nonfinite: bool = False
     """Merge NaN and infinite numbers as they are."""
+    threads: int | None = None
+    """How many tensors are merged side by side; one a core, up to 4, if None."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class _Work:
         """Merge all tensors, the largest first; the digests of what was read and written."""
         _keep_freed_memory()
         names = sorted(self.target.forms, key=lambda it: -self.target.forms[it].size_bytes)
-        with ThreadPoolExecutor(_threads()) as pool:
+        with ThreadPoolExecutor(request.threads or _threads()) as pool:
             futures = {
                 pool.submit(self._merge, name, finite=not request.allow_nonfinite): name
                 for name in names
