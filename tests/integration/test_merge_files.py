@@ -2,6 +2,7 @@
 
 import json
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from atoll_api.exit_codes import ExitCode
+from atoll_cli.commands.merge import terminable
 from atoll_worker.merge.mean import weighted_mean
 from atoll_worker.merge.methods import METHODS, Options
 from atoll_worker.merge.pieces import merged as merged_in_memory
@@ -190,3 +193,24 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path: Path, output: s
     assert sorted(tmp_path.iterdir()) == names
     if output == "out":
         assert_same(read_folder(tmp_path / output), before)
+
+
+def test_an_interrupted_merge_leaves_nothing(tmp_path: Path) -> None:
+    files = [write_file(tmp_path / f"{i}.safetensors", tensors(i)) for i in range(2)]
+    names = sorted(tmp_path.iterdir())
+
+    def interrupt(done: int, total: int) -> None:
+        assert len(list(tmp_path.iterdir())) == len(names) + 1
+        raise KeyboardInterrupt((done, total))
+
+    for output in ("out", "out.safetensors"):
+        with pytest.raises(KeyboardInterrupt):
+            merge_files(Request(Recipe(tuple(files)), tmp_path / output), interrupt)
+        assert sorted(tmp_path.iterdir()) == names
+
+
+def test_a_terminated_command_unwinds() -> None:
+    with pytest.raises(SystemExit) as ended, terminable():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == ExitCode.TERMINATED
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

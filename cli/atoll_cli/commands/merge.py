@@ -91,7 +91,7 @@ def command(**given: Any) -> None:
     told = {name: given.pop(name) for name in ("method", "base", "weights", "density", "seed", "t")}
     request = merging.Request(Recipe(tuple(given.pop("models")), **told), **given)
     began = time.monotonic()
-    with _terminable(), _shown() as progress:
+    with terminable(), _shown() as progress:
         merged = merging.merge_files(request, progress)
     print(_closing(merged, time.monotonic() - began))
 
@@ -118,7 +118,7 @@ def _shown() -> "Iterator[merging.Progress]":
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM ends the merge as Ctrl-C does: what is half written is removed."""
 
     def on_signal(*_: object) -> NoReturn:

@@ -33,8 +33,6 @@ class Entry:
     """One method."""
 
     make: Callable[[Options], Method]
-    summary: str
-    """What it does, for `--help`."""
     uses: frozenset[str]
     """The names of the options that have an effect."""
     needs_base: bool = False
@@ -45,24 +43,19 @@ class Entry:
 
 METHODS: Final[Mapping[str, Entry]] = MappingProxyType(
     {
-        "mean": Entry(
-            lambda options: Mean(options.weights), "the weighted mean", frozenset({"weights"})
-        ),
+        "mean": Entry(lambda options: Mean(options.weights), frozenset({"weights"})),
         "slerp": Entry(
             lambda options: Slerp(options.t),
-            "along the arc between two models",
             frozenset({"t"}),
             models=2,
         ),
         "ties": Entry(
             lambda options: Ties(options.weights, options.density),
-            "the largest changes against a base, where they agree in sign",
             frozenset({"weights", "density"}),
             needs_base=True,
         ),
         "dare": Entry(
             lambda options: Dare(options.weights, options.density, options.seed),
-            "changes against a base, some dropped by chance, the rest rescaled",
             frozenset({"weights", "density", "seed"}),
             needs_base=True,
         ),
