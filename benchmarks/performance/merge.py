@@ -12,6 +12,7 @@ changed, without files that are mapped. Figures are medians of interleaved runs.
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -43,6 +44,7 @@ class Took:
     """What a command took."""
 
     seconds: float
+    cpu_seconds: float
     anonymous_bytes: int
 
 
@@ -92,7 +94,7 @@ class Bench:
 def timed(command: Sequence[str], environment: dict[str, str]) -> Took:
     """Run a command to its end."""
     os.sync()
-    began = time.perf_counter()
+    cpu, began = _children_cpu_seconds(), time.perf_counter()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
@@ -103,7 +105,13 @@ def timed(command: Sequence[str], environment: dict[str, str]) -> Took:
         if process.returncode != 0:
             log.seek(0)
             raise SystemExit(f"{command[0]} failed:\n{log.read()[-2000:].decode(errors='replace')}")
-    return Took(time.perf_counter() - began, peak)
+    return Took(time.perf_counter() - began, _children_cpu_seconds() - cpu, peak)
+
+
+def _children_cpu_seconds() -> float:
+    """Of all that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _peak_until_end(process: subprocess.Popen[bytes]) -> int:
@@ -155,6 +163,8 @@ def results(bench: Bench, method: str, apart: float, *, full: bool) -> list[Figu
         median(f"{method}: times faster, both without their start", bare, "x", speed),
     ]
     for name, target in (("Atoll", memory), ("mergekit", None)):
+        cpu = [it.cpu_seconds for it in bench.times[f"{method}: {name}"]]
+        found.append(median(f"{method}: {name}: CPU", cpu, "CPU-s"))
         sizes = [it.anonymous_bytes / MIB for it in bench.times[f"{method}: {name}"]]
         found.append(worst(f"{method}: {name}: anonymous memory", sizes, "MiB", target))
     return [*found, Figure(f"{method}: relative difference of the results", apart, "RMS")]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from atoll_worker.merge.pieces import Numbers, Piece, Rule, Whole
-from atoll_worker.merge.weights import check_weights
+from atoll_worker.merge.weights import check_weights, total_of
 
 
 class Mean:
@@ -32,5 +32,5 @@ def mean_of(piece: Piece, weights: Sequence[float]) -> Numbers:
     total_N = counted[0][0]
     for array_N, _ in counted[1:]:
         total_N += array_N
-    total_N /= sum(weights)
+    total_N /= total_of(weights)
     return total_N

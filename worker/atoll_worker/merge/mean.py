@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from atoll_worker.errors import BadDataError, ContractError
-from atoll_worker.merge.weights import check_weight, check_weights
+from atoll_worker.merge.weights import check_weight, check_weights, total_of
 
 
 def weighted_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -25,9 +25,14 @@ def weighted_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor
 
     Raises:
         BadDataError: see `weights.check_weights`.
+        ContractError: the shapes differ.
     """
     check_weights(weights, len(tensors))
     first = tensors[0]
+    for tensor in tensors:
+        if tensor.shape != first.shape:
+            shapes = f"{list(tensor.shape)} and {list(first.shape)}"
+            raise ContractError(f"tensors of shapes {shapes}: models must be of one architecture")
     if not first.is_floating_point():
         return first.clone()
     dtype = working_dtype(first)
@@ -35,7 +40,7 @@ def weighted_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor
     for tensor, weight in zip(tensors, weights, strict=True):
         total = plus(total, tensor, weight, dtype)
     assert total is not None  # a weight that is not 0 was checked for
-    return total.div_(sum(weights)).to(first.dtype)
+    return total.div_(total_of(weights)).to(first.dtype)
 
 
 def working_dtype(first: Tensor) -> torch.dtype:
@@ -62,7 +67,7 @@ class Accumulator:
         self._first: dict[str, Tensor] = {}
         """Shapes and types, by empty tensors; and what is no float, whole."""
         self._sums: dict[str, Tensor] = {}
-        self._weights = 0.0
+        self._weights: list[float] = []
 
     def add(self, tensors: Mapping[str, Tensor], weight: float) -> None:
         """Let one more model count; the tensors are not kept and not changed.
@@ -76,7 +81,7 @@ class Accumulator:
             self._check(tensors)
         else:
             self._first = {name: _noted(tensor) for name, tensor in tensors.items()}
-        self._weights += weight
+        self._weights.append(weight)
         for name, first in self._first.items():
             if first.is_floating_point():
                 dtype = working_dtype(first)
@@ -90,10 +95,11 @@ class Accumulator:
         Raises:
             BadDataError: nothing was added, or nothing but weights of 0.
         """
-        if not self._weights:
+        total = total_of(self._weights)
+        if not total:
             raise BadDataError("no model with a weight above 0 was given: nothing to average")
         return {
-            name: self._sums[name].div(self._weights).to(first.dtype)
+            name: self._sums[name].div(total).to(first.dtype)
             if first.is_floating_point()
             else first.clone()
             for name, first in self._first.items()

@@ -35,5 +35,10 @@ def check_weights(weights: Sequence[float], count: int) -> None:
         raise BadDataError(f"{len(weights)} weights for {count} models: give one for each")
     for weight in weights:
         check_weight(weight)
-    if not sum(weights):
+    if not total_of(weights):
         raise BadDataError("all weights are 0: at least one model must count")
+
+
+def total_of(weights: Sequence[float]) -> float:
+    """What a weighted sum is divided by: exact but for one rounding, in every release of Python."""
+    return math.fsum(weights)

@@ -155,6 +155,8 @@ def test_what_is_no_weight_is_refused(bad: float) -> None:
 def test_a_mean_of_nothing_is_refused() -> None:
     with pytest.raises(BadDataError, match="all weights are 0"):
         weighted_mean(models(2, torch.float32), [0, 0])
+    with pytest.raises(ContractError, match=r"shapes \[1\] and \[257\]"):
+        weighted_mean([*models(1, torch.float32), torch.ones(1)], [1, 1])
     with pytest.raises(BadDataError, match="1 weights for 2 models"):
         weighted_mean(models(2, torch.float32), [1])
     running = Accumulator()
