@@ -2,26 +2,27 @@
 
 Each element of a model's change against a base stays with probability `density`, and is divided by
 it, so that its expectation is the change itself. The base plus the weighted mean of these changes
-is the result, the weights normalised to sum 1. What stays of the tensor NAME of model K is drawn,
-element by element, from a generator seeded by (seed, NAME, K): whatever else is merged, in whatever
-order and pieces.
+is the result, the weights normalised to sum 1. Element i of the tensor NAME of model K stays if the
+i-th 64 bits of the PCG64 seeded by (seed, NAME, K), as a share of 2^64, are below the density: so
+what stays depends neither on what else is merged, nor on the order, nor on numpy's version.
 """
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from atoll_worker.merge.mean import unrounded_mean
-from atoll_worker.merge.pieces import Piece, Rule, Whole, changes_of, merged
+from atoll_worker.merge.linear import mean_of
+from atoll_worker.merge.pieces import Numbers, Piece, Rule, Whole, changes
 from atoll_worker.merge.ties import check_density
+from atoll_worker.merge.weights import check_weights
 from atoll_worker.train.seeds import derive
 
 
 class Dare:
-    """DARE for a base and models that are read in pieces, once."""
+    """DARE of a base and models. Reads them once."""
 
     def __init__(self, weights: Sequence[float], density: float, seed: int) -> None:
+        check_weights(weights, len(weights))
         check_density(density)
         self._weights = tuple(weights)
         self._density = density
@@ -30,22 +31,22 @@ class Dare:
     def rule(self, whole: Whole) -> Rule:
         """See `pieces.Method.rule`."""
         generators = [
-            torch.Generator().manual_seed(derive(self._seed, f"dare/{whole.name}", model))
+            np.random.PCG64(derive(self._seed, f"dare/{whole.name}", model))
             for model in range(len(self._weights))
         ]
 
-        def rescaled(piece: Piece) -> Tensor:
-            changes = zip(changes_of(piece, whole.dtype), generators, strict=True)
-            dropped = [self._dropped(change_N, generator) for change_N, generator in changes]
-            return unrounded_mean(dropped, self._weights).add_(piece[0])
+        def rescaled(piece: Piece) -> Numbers:
+            changed = changes(piece)
+            for change_N, generator in zip(changed, generators, strict=True):
+                self._drop(change_N, generator)
+            mean_N = mean_of(changed, self._weights)
+            mean_N += piece[0]
+            return mean_N
 
         return rescaled
 
-    def _dropped(self, change_N: Tensor, generator: torch.Generator) -> Tensor:
-        stays_N = torch.rand(change_N.shape, generator=generator) < self._density
-        return change_N.mul_(stays_N).div_(self._density)
-
-
-def dare(name: str, base: Tensor, tensors: Sequence[Tensor], method: Dare) -> Tensor:
-    """Merge tensors of one shape, called `name`, against their base, in the type of the base."""
-    return merged(method, name, [base, *tensors])
+    def _drop(self, change_N: Numbers, generator: np.random.PCG64) -> None:
+        if self._density < 1:
+            drawn_N = generator.random_raw(change_N.size)
+            change_N *= drawn_N < np.uint64(self._density * 2**64)
+            change_N /= self._density

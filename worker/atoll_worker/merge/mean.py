@@ -9,47 +9,13 @@ Product and sum are rounded one after the other, never fused: every element has 
 every machine, in whatever pieces a tensor is worked on.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from atoll_worker.errors import BadDataError, ContractError
-from atoll_worker.merge.pieces import Piece, Rule, Whole, working_dtype
-
-LARGEST_WEIGHT: Final = 2.0**64
-"""Weights of another order of magnitude would overflow float32, or vanish in it."""
-
-
-def check_weight(weight: float) -> None:
-    """Refuse what is no weight.
-
-    Raises:
-        BadDataError: it is negative, not finite, or so large or small that float32 loses it.
-    """
-    if not math.isfinite(weight) or weight < 0:
-        raise BadDataError(f"weight {weight:g}: a weight is finite and not negative")
-    if weight and not 1 / LARGEST_WEIGHT <= weight <= LARGEST_WEIGHT:
-        raise BadDataError(
-            f"weight {weight:g}: a weight is 0 or from {1 / LARGEST_WEIGHT:.0e} to "
-            f"{LARGEST_WEIGHT:.0e}: scale them all"
-        )
-
-
-def check_weights(weights: Sequence[float], count: int) -> None:
-    """Refuse weights by which `count` models cannot be averaged.
-
-    Raises:
-        BadDataError: they are not as many as models, all zero, or one is none (`check_weight`).
-    """
-    if len(weights) != count:
-        raise BadDataError(f"{len(weights)} weights for {count} models: give one for each")
-    for weight in weights:
-        check_weight(weight)
-    if not sum(weights):
-        raise BadDataError("all weights are 0: at least one model must count")
+from atoll_worker.merge.weights import check_weight, check_weights, total_of
 
 
 def weighted_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -58,23 +24,28 @@ def weighted_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor
     A model of weight 0 is not looked at.
 
     Raises:
-        BadDataError: see `check_weights`.
+        BadDataError: see `weights.check_weights`.
+        ContractError: the shapes differ.
     """
     check_weights(weights, len(tensors))
     first = tensors[0]
+    for tensor in tensors:
+        if tensor.shape != first.shape:
+            shapes = f"{list(tensor.shape)} and {list(first.shape)}"
+            raise ContractError(f"tensors of shapes {shapes}: models must be of one architecture")
     if not first.is_floating_point():
         return first.clone()
-    return unrounded_mean(tensors, weights).to(first.dtype)
-
-
-def unrounded_mean(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """As `weighted_mean` of float tensors and good weights, in the type it is added up in."""
-    dtype = working_dtype(tensors[0].dtype)
+    dtype = working_dtype(first)
     total = None
     for tensor, weight in zip(tensors, weights, strict=True):
         total = plus(total, tensor, weight, dtype)
     assert total is not None  # a weight that is not 0 was checked for
-    return total.div_(sum(weights))
+    return total.div_(total_of(weights)).to(first.dtype)
+
+
+def working_dtype(first: Tensor) -> torch.dtype:
+    """The type that a tensor is added up in, by the first model's."""
+    return torch.float64 if first.dtype == torch.float64 else torch.float32
 
 
 def plus(total: Tensor | None, tensor: Tensor, weight: float, dtype: torch.dtype) -> Tensor | None:
@@ -96,13 +67,13 @@ class Accumulator:
         self._first: dict[str, Tensor] = {}
         """Shapes and types, by empty tensors; and what is no float, whole."""
         self._sums: dict[str, Tensor] = {}
-        self._weights = 0.0
+        self._weights: list[float] = []
 
     def add(self, tensors: Mapping[str, Tensor], weight: float) -> None:
         """Let one more model count; the tensors are not kept and not changed.
 
         Raises:
-            BadDataError: see `check_weight`.
+            BadDataError: see `weights.check_weight`.
             ContractError: a tensor is missing, too many, or of another shape than before.
         """
         check_weight(weight)
@@ -110,10 +81,10 @@ class Accumulator:
             self._check(tensors)
         else:
             self._first = {name: _noted(tensor) for name, tensor in tensors.items()}
-        self._weights += weight
+        self._weights.append(weight)
         for name, first in self._first.items():
             if first.is_floating_point():
-                dtype = working_dtype(first.dtype)
+                dtype = working_dtype(first)
                 total = plus(self._sums.get(name), tensors[name], weight, dtype)
                 if total is not None:
                     self._sums[name] = total
@@ -124,10 +95,11 @@ class Accumulator:
         Raises:
             BadDataError: nothing was added, or nothing but weights of 0.
         """
-        if not self._weights:
+        total = total_of(self._weights)
+        if not total:
             raise BadDataError("no model with a weight above 0 was given: nothing to average")
         return {
-            name: self._sums[name].div(self._weights).to(first.dtype)
+            name: self._sums[name].div(total).to(first.dtype)
             if first.is_floating_point()
             else first.clone()
             for name, first in self._first.items()
@@ -150,19 +122,3 @@ def _noted(tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         return tensor.clone()
     return torch.empty((), dtype=tensor.dtype).expand(tensor.shape)
-
-
-class Mean:
-    """The mean, for models that are read in pieces."""
-
-    def __init__(self, weights: Sequence[float]) -> None:
-        self._weights = tuple(weights)
-
-    def rule(self, whole: Whole) -> Rule:
-        """See `pieces.Method.rule`."""
-        del whole
-
-        def merged(piece: Piece) -> Tensor:
-            return unrounded_mean(piece, self._weights)
-
-        return merged

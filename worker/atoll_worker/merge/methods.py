@@ -1,15 +1,18 @@
-"""The table of merge methods: a new one is one entry here. Needs no torch to be read.
+"""The table of merge methods: a new one is one entry here.
 
-A method is made when it is used; its module imports torch.
+A method that needs torch imports it when it is made, so that the others do not wait for it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from atoll_worker.merge.pieces import Method
+from atoll_worker.merge.dare import Dare
+from atoll_worker.merge.linear import Mean
+from atoll_worker.merge.pieces import Method
+from atoll_worker.merge.slerp import Slerp
+from atoll_worker.merge.ties import Ties
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,7 @@ class Options:
 class Entry:
     """One method."""
 
-    make: "Callable[[Options], Method]"
-    summary: str
-    """What it does, for `--help`."""
+    make: Callable[[Options], Method]
     uses: frozenset[str]
     """The names of the options that have an effect."""
     needs_base: bool = False
@@ -40,43 +41,21 @@ class Entry:
     """How many it merges; any number from 2 if None."""
 
 
-def _mean(options: Options) -> "Method":
-    from atoll_worker.merge.mean import Mean  # noqa: PLC0415 - torch takes seconds
-
-    return Mean(options.weights)
-
-
-def _slerp(options: Options) -> "Method":
-    from atoll_worker.merge.slerp import Slerp  # noqa: PLC0415 - torch takes seconds
-
-    return Slerp(options.t)
-
-
-def _ties(options: Options) -> "Method":
-    from atoll_worker.merge.ties import Ties  # noqa: PLC0415 - torch takes seconds
-
-    return Ties(options.weights, options.density)
-
-
-def _dare(options: Options) -> "Method":
-    from atoll_worker.merge.dare import Dare  # noqa: PLC0415 - torch takes seconds
-
-    return Dare(options.weights, options.density, options.seed)
-
-
 METHODS: Final[Mapping[str, Entry]] = MappingProxyType(
     {
-        "mean": Entry(_mean, "the weighted mean", frozenset({"weights"})),
-        "slerp": Entry(_slerp, "along the arc between two models", frozenset({"t"}), models=2),
+        "mean": Entry(lambda options: Mean(options.weights), frozenset({"weights"})),
+        "slerp": Entry(
+            lambda options: Slerp(options.t),
+            frozenset({"t"}),
+            models=2,
+        ),
         "ties": Entry(
-            _ties,
-            "largest changes against a base, where they agree in sign",
+            lambda options: Ties(options.weights, options.density),
             frozenset({"weights", "density"}),
             needs_base=True,
         ),
         "dare": Entry(
-            _dare,
-            "changes against a base, some dropped by chance, the rest rescaled",
+            lambda options: Dare(options.weights, options.density, options.seed),
             frozenset({"weights", "density", "seed"}),
             needs_base=True,
         ),

@@ -1,20 +1,23 @@
 """How a method merges a tensor that does not fit into memory: piece by piece, more than once.
 
-Shape suffixes: N elements of a piece, flattened.
+Pieces are numpy arrays: a merge of files starts at once, where importing torch takes seconds and
+hundreds of megabytes. Shape suffixes: N elements of a piece, flattened.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-Piece = Sequence[Tensor]
-"""The same elements (N,) of each model, each in its own type; the base first, where there is one.
-Good until the next piece is asked for."""
-Rule = Callable[[Piece], Tensor]
-"""Merges a piece (N,), not rounded yet; called once for each, in order."""
+Numbers = NDArray[np.floating[Any]]
+"""float32 or float64."""
+Piece = Sequence[Numbers]
+"""The same elements (N,) of each model, all of one type; the base first, where there is one. Whoever
+is given a piece may overwrite it."""
+Rule = Callable[[Piece], Numbers]
+"""Merges a piece (N,); called once for each, in order."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,10 @@ class Whole:
     name: str
     count: int
     """Of its elements."""
-    dtype: torch.dtype
+    dtype: type[np.float32 | np.float64]
     """What it is merged in."""
     pieces: Callable[[], Iterator[Piece]]
     """Reads all of it, in order; may be called again."""
-
-
-def working_dtype(first: torch.dtype) -> torch.dtype:
-    """What tensors are merged in, by the type of the first: float32, or float64 for float64."""
-    return torch.float64 if first == torch.float64 else torch.float32
 
 
 class Method(Protocol):
@@ -43,18 +41,20 @@ class Method(Protocol):
         ...
 
 
-def merged(method: Method, name: str, tensors: Sequence[Tensor]) -> Tensor:
-    """Merge a tensor that is in memory; of the shape and type of the first."""
+def merged(method: Method, name: str, tensors: Sequence[Numbers]) -> Numbers:
+    """Merge arrays of one shape and type, float32 or float64, that are in memory."""
+
+    def piece() -> Piece:
+        return [tensor.reshape(-1).copy() for tensor in tensors]
+
     first = tensors[0]
-    if not first.is_floating_point():
-        return first.clone()
-    piece = [tensor.reshape(-1) for tensor in tensors]
-    dtype = working_dtype(first.dtype)
-    rule = method.rule(Whole(name, first.numel(), dtype, lambda: iter([piece])))
-    return rule(piece).to(first.dtype).reshape(first.shape)
+    rule = method.rule(Whole(name, first.size, first.dtype.type, lambda: iter([piece()])))
+    return rule(piece()).reshape(first.shape)
 
 
-def changes_of(piece: Piece, dtype: torch.dtype) -> Iterator[Tensor]:
-    """What each model changed (N,), one after the other, where the base is the first."""
-    base_N = piece[0].to(dtype)
-    return (tensor_N.to(dtype, copy=True).sub_(base_N) for tensor_N in piece[1:])
+def changes(piece: Piece) -> list[Numbers]:
+    """What each model changed (N,), where the base is the first; overwrites the models."""
+    base_N, *models = piece
+    for model_N in models:
+        np.subtract(model_N, base_N, out=model_N)
+    return models

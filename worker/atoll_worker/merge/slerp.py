@@ -9,70 +9,61 @@ linear interpolation. To flatten a tensor into one vector is a convention withou
 import math
 from typing import Final
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from atoll_worker.errors import BadDataError
-from atoll_worker.merge.pieces import Piece, Rule, Whole, merged
+from atoll_worker.merge.pieces import Numbers, Piece, Rule, Whole
 
 STRAIGHT: Final = 0.9995
 """Of abs(cos): beyond it the sines are too small to divide by."""
 
 
-def check_place(t: float) -> None:
-    """Refuse a place that is not between the models.
-
-    Raises:
-        BadDataError: `t` is not within [0, 1].
-    """
-    if not 0 <= t <= 1:  # NaN is not either
-        raise BadDataError(f"t {t:g}: from 0, the first model, to 1, the second")
-
-
-def slerp(first: Tensor, second: Tensor, t: float) -> Tensor:
-    """The tensor at `t` on the arc from the first (0) to the second (1), in the first's type.
-
-    Raises:
-        BadDataError: see `check_place`.
-    """
-    return merged(Slerp(t), "", [first, second])
-
-
-def shares(dot: float, squares: tuple[float, float], t: float) -> tuple[float, float]:
-    """How much of each of two vectors is in the one at `t`, from their products.
-
-    Args:
-        dot: Of the two vectors.
-        squares: Of their lengths.
-        t: The place on the arc.
-    """
-    lengths = math.sqrt(squares[0]) * math.sqrt(squares[1])
-    cosine = dot / lengths if lengths else 1.0
-    if not abs(cosine) <= STRAIGHT:
-        return 1 - t, t
-    angle = math.acos(cosine)
-    return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
-
-
 class Slerp:
-    """Slerp for two models that are read in pieces, twice."""
+    """Slerp of two models. Reads them twice."""
 
     def __init__(self, t: float) -> None:
-        check_place(t)
+        """Take a place on the arc.
+
+        Args:
+            t: From 0, the first model, to 1, the second.
+
+        Raises:
+            BadDataError: it is not between them.
+        """
+        if not 0 <= t <= 1:  # NaN is not either
+            raise BadDataError(f"t {t:g}: from 0, the first model, to 1, the second")
         self._t = t
 
     def rule(self, whole: Whole) -> Rule:
         """See `pieces.Method.rule`."""
-        dot, squares = 0.0, (0.0, 0.0)
-        for first_N, second_N in whole.pieces():
-            a_N, b_N = first_N.to(torch.float64), second_N.to(torch.float64)
-            dot += float(a_N @ b_N)
-            squares = (squares[0] + float(a_N @ a_N), squares[1] + float(b_N @ b_N))
-        ours, theirs = shares(dot, squares, self._t)
+        dot, first_square, second_square = 0.0, 0.0, 0.0
+        for piece in whole.pieces():
+            a_N, b_N = (array_N.astype(np.float64) for array_N in piece)
+            dot += float((a_N * b_N).sum())
+            first_square += float((a_N * a_N).sum())
+            second_square += float((b_N * b_N).sum())
+        ours, theirs = shares(dot, math.sqrt(first_square) * math.sqrt(second_square), self._t)
 
-        def between(piece: Piece) -> Tensor:
+        def between(piece: Piece) -> Numbers:
             first_N, second_N = piece
-            theirs_N = second_N.to(whole.dtype, copy=True).mul_(theirs)
-            return first_N.to(whole.dtype, copy=True).mul_(ours).add_(theirs_N)
+            first_N *= ours
+            second_N *= theirs
+            first_N += second_N
+            return first_N
 
         return between
+
+
+def shares(dot: float, lengths: float, t: float) -> tuple[float, float]:
+    """How much of each of two vectors is in the one at `t`.
+
+    Args:
+        dot: Their product.
+        lengths: The product of their lengths.
+        t: The place on the arc.
+    """
+    cosine = dot / lengths if lengths else 1.0
+    if not abs(cosine) <= STRAIGHT:  # nor where NaN is merged
+        return 1 - t, t
+    angle = math.acos(cosine)
+    return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)

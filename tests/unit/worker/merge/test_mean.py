@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from atoll_worker.errors import BadDataError, ContractError
-from atoll_worker.merge.mean import Accumulator, Mean, weighted_mean
-from atoll_worker.merge.pieces import Whole
+from atoll_worker.merge.linear import Mean
+from atoll_worker.merge.mean import Accumulator, weighted_mean
+from atoll_worker.merge.pieces import Whole, merged
 
 TYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 types = st.sampled_from(TYPES)
@@ -62,12 +63,17 @@ def test_an_accumulator_has_the_same_bits(
 
 
 @settings(deadline=None)
-@given(weights=weights_of, cut=st.integers(0, 257))
-def test_pieces_have_the_bits_of_the_whole(weights: list[float], cut: int) -> None:
-    tensors = models(len(weights), torch.float32)
-    rule = Mean(weights).rule(Whole("w", 257, torch.float32, lambda: iter([])))
-    parts = [rule([x[:cut] for x in tensors]), rule([x[cut:] for x in tensors])]
-    assert same_bits(torch.cat(parts), weighted_mean(tensors, weights))
+@given(dtype=st.sampled_from(TYPES[2:]), weights=weights_of, cut=st.integers(0, 257))
+def test_pieces_without_torch_have_the_bits_of_the_whole(
+    dtype: torch.dtype, weights: list[float], cut: int
+) -> None:
+    arrays = [tensor.numpy() for tensor in models(len(weights), dtype)]
+    expected = weighted_mean(models(len(weights), dtype), weights)
+    rule = Mean(weights).rule(Whole("w", 257, arrays[0].dtype.type, lambda: iter([])))
+    assert same_bits(torch.from_numpy(merged(Mean(weights), "w", arrays)), expected)
+    halves = [[x[:cut] for x in arrays], [x[cut:] for x in arrays]]
+    parts = [torch.from_numpy(rule([x.copy() for x in half])) for half in halves]
+    assert same_bits(torch.cat(parts), expected)
 
 
 @settings(deadline=None)
@@ -149,6 +155,8 @@ def test_what_is_no_weight_is_refused(bad: float) -> None:
 def test_a_mean_of_nothing_is_refused() -> None:
     with pytest.raises(BadDataError, match="all weights are 0"):
         weighted_mean(models(2, torch.float32), [0, 0])
+    with pytest.raises(ContractError, match=r"shapes \[1\] and \[257\]"):
+        weighted_mean([*models(1, torch.float32), torch.ones(1)], [1, 1])
     with pytest.raises(BadDataError, match="1 weights for 2 models"):
         weighted_mean(models(2, torch.float32), [1])
     running = Accumulator()
