@@ -105,6 +105,15 @@ def test_a_network_is_not_moved_by_itself() -> None:
         )
 
 
+def test_one_sample_tells_nothing_apart() -> None:
+    case = CASES["MLP-BatchNorm"]
+    other, _ = shuffled(case)
+    inputs = next(probe_of(case).chunks())
+    one = Inputs(inputs.x_BD[:1], inputs.target_BD[:1], inputs.time_B[:1], None)
+    aligned = align(case.model, case.model.state_dict(), other, ACTIVATIONS, Probe(one, ask), 0)
+    assert all(torch.equal(aligned.tensors[name], tensor) for name, tensor in other.items())
+
+
 class Plain(nn.Module):
     """What a user brings who never heard of structures."""
 
