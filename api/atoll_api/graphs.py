@@ -7,7 +7,7 @@ themselves agree.
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from atoll_api.spec.merging import Gossip, Topology
+from atoll_api.spec.merging import Gossip, IterativeMerge, SingleMerge, Topology
 
 Edge = tuple[int, int]
 """Two islands, the smaller first."""
@@ -45,6 +45,13 @@ def neighbours(pairs: Collection[Edge], count: int) -> Neighbours:
         around[one].add(other)
         around[other].add(one)
     return tuple(tuple(sorted(it)) for it in around)
+
+
+def neighbours_of(settings: IterativeMerge | SingleMerge, count: int) -> Neighbours:
+    """For each island, those whose snapshots it may read."""
+    if isinstance(settings, SingleMerge):
+        return gossip_neighbours(settings.gossip.graph, count)
+    return neighbours(edges(settings.topology, count), count)
 
 
 def gossip_neighbours(graph: str, count: int) -> Neighbours:

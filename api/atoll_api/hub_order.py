@@ -86,6 +86,8 @@ class HubOrder(Order):
     """What the artifacts of the job may take; None: what the disk holds."""
     neighbours: tuple[tuple[int, ...], ...] = ()
     """For each island, those whose snapshots it reads; () where islands exchange nothing."""
+    common_basis: bool = False
+    """Whether every island reads the first snapshot of any other, to align itself to."""
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0 lets the system choose."""

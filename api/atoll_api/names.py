@@ -29,16 +29,26 @@ StepName = NewType("StepName", str)
 HUB = StepName("hub")
 """No step of the pipeline, but a process with an order, a log and a name."""
 PARTITION = StepName("partition")
+SEED = StepName("seed")
 ROUTER = StepName("router")
 BASELINE = StepName("baseline")
+MERGE = StepName("merge")
 EVALUATE = StepName("evaluate")
 
 ASSIGNMENT_REF = Ref("assignment")
 """Which island owns which sample: the router's labels."""
 INIT_REF = Ref("init")
 """The initialization that all islands share: the base of what they publish as a Delta."""
+SEED_REF = Ref("seed")
+"""The model from which all experts and the baseline go on, where a job asks for one."""
+CLUSTERS_REF = Ref("clusters")
+"""What places a text: vocabulary, components and the centre of each part."""
 ROUTER_REF = Ref("router")
 BASELINE_REF = Ref("baseline")
+MEAN_REF = Ref("mean")
+"""The mean of the islands' last weights, for islands to measure norm statistics with."""
+MERGED_REF = Ref("merged")
+"""The one model that a strategy which merges ends with."""
 REPORT_REF = Ref("report")
 
 ISLAND = "island"
@@ -122,6 +132,31 @@ def expert_ref(island: int) -> Ref:
 def snapshot_ref(island: int, round_number: int) -> Ref:
     """The weights of one island after a round, for its neighbours."""
     return Ref(f"islands/{island}/rounds/{round_number}")
+
+
+def record_ref(island: int, round_number: int) -> Ref:
+    """Says whose weights an island has merged in a round, once that can no longer be lost."""
+    return Ref(f"islands/{island}/merges/{round_number}")
+
+
+def final_ref(island: int) -> Ref:
+    """The last weights of one island."""
+    return Ref(f"islands/{island}/final")
+
+
+def statistics_ref(island: int) -> Ref:
+    """Norm statistics of the mean, on one island's data."""
+    return Ref(f"islands/{island}/statistics")
+
+
+def lost_ref(island: int) -> Ref:
+    """Bound, to nothing, once an island is given up: nobody waits for it any more."""
+    return Ref(f"islands/{island}/lost")
+
+
+def mergeability_ref(round_number: int) -> Ref:
+    """How well the islands would merge after a round."""
+    return Ref(f"mergeability/{round_number}")
 
 
 def checkpoint_ref(step: StepName, number: int) -> Ref:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from atoll_api.base import FrozenModel, Items
 
-JobState = Literal["Pending", "Running", "Evaluating", "Complete", "Failed"]
+JobState = Literal["Pending", "Running", "Merging", "Evaluating", "Complete", "Failed"]
 """For people; machines read the conditions."""
 
 StepState = Literal["Waiting", "Pending", "Running", "Succeeded", "Failed"]

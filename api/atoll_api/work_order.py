@@ -6,11 +6,13 @@ before it looks at anything else.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from atoll_api import names
+from atoll_api.base import FrozenModel
 from atoll_api.hub_order import (
     NOBODY,
     SCHEMA_VERSION,
@@ -25,8 +27,9 @@ from atoll_api.hub_order import (
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
+from atoll_api.spec.merging import FinalMerge, IterativeMerge, SingleMerge
 from atoll_api.spec.partition import Partition
-from atoll_api.spec.strategy import Combine, LearnedRouter
+from atoll_api.spec.strategy import Combine, LearnedRouter, Router
 from atoll_api.spec.task import Task
 from atoll_api.spec.training import Training
 
@@ -40,9 +43,12 @@ __all__ = [
     "IdentityFiles",
     "IslandOrder",
     "JobIdentity",
+    "MergeOrder",
+    "MergingOrder",
     "PartitionOrder",
     "Role",
     "RouterOrder",
+    "SeedOrder",
     "TrainingOrder",
     "WorkOrder",
     "WorkOrderError",
@@ -70,10 +76,15 @@ class WorkerOrder(Order):
 
 
 class PartitionOrder(WorkerOrder):
-    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for."""
+    """Divide the data; writes `assignment` and `assignment/<i>`, and `init` where it is asked for.
+
+    Of text that is divided by TextClusters, `clusters` too.
+    """
 
     role: Literal["partition"] = "partition"
     data: Data
+    context: int | None = None
+    """Tokens of one sample of text; None: the data are not text."""
     partition: Partition
     count: int
     batch_size: int
@@ -91,28 +102,72 @@ class TrainingOrder(WorkerOrder):
     optimizer_implementation: Literal["fused", "foreach", "single"] = OPTIMIZER_IMPLEMENTATION
     encoding: Encoding = "Raw"
     """How the trained model is published; checkpoints are always raw."""
+    seeded: bool = False
+    """Go on from `seed`, which is then also what a Delta is taken against instead of `init`."""
+
+
+class SeedOrder(TrainingOrder):
+    """Train one model on all data, from which all others go on; reads `assignment`.
+
+    Batch: count x batchSizePerIsland, as the baseline has. Writes `seed`.
+    """
+
+    role: Literal["seed"] = "seed"
+    count: int
+    steps: int
+
+
+class MergingOrder(FrozenModel):
+    """The part of an order that is about merging; one of the two strategies is set."""
+
+    count: int
+    iterative: IterativeMerge | None = None
+    single: SingleMerge | None = None
+
+    @property
+    def settings(self) -> IterativeMerge | SingleMerge:
+        """Whichever is set."""
+        found = self.iterative or self.single
+        assert found is not None, "an order to merge names its strategy"
+        return found
+
+    @property
+    def common_basis(self) -> bool:
+        """Whether all islands align themselves to one of them, at the first merge."""
+        return self.iterative is not None and self.iterative.alignment.when == "FirstMerge"
+
+    @property
+    def final(self) -> FinalMerge:
+        """How the last weights become one model."""
+        return self.settings.final_merge
 
 
 class IslandOrder(TrainingOrder):
-    """Train one expert on its own part; reads `assignment/<i>` and, for a Delta, `init`.
+    """Train one expert on its own part; reads `assignment/<i>` and `seed` or, for a Delta, `init`.
 
-    Writes `experts/<i>`.
+    Writes `experts/<i>`. With `merging`: exchanges weights while it trains, reads `init` where it
+    is shared, and writes `islands/<i>/final`.
     """
 
     role: Literal["island"] = "island"
     island: int = Field(ge=0)
+    merging: MergingOrder | None = None
+    listen: str = "127.0.0.1"
+    """Where it serves its neighbours, on a port that the system chooses."""
+    advertised: str = ""
+    """What they dial, if that is another host."""
 
 
 class BaselineOrder(TrainingOrder):
     """Train one model on all data with the FLOPs of all experts and the router.
 
     Batch: count x batchSizePerIsland. Steps: ceil(steps x (1 + routerFlops / expertsFlops)).
-    Reads `assignment` and, for a Delta, `init`; writes `baseline`.
+    Reads `assignment` and `seed` or, for a Delta, `init`; writes `baseline`.
     """
 
     role: Literal["baseline"] = "baseline"
     count: int
-    router: LearnedRouter | None
+    router: LearnedRouter | None = None
     """None where no router is trained."""
 
 
@@ -128,15 +183,37 @@ class RouterOrder(TrainingOrder):
     router: LearnedRouter
 
 
+class MergeOrder(WorkerOrder):
+    """Make one model of the islands' last weights, and measure on the way how well they merge.
+
+    Reads `assignment`, `islands/*/rounds/*` of some rounds and `islands/*/final`; writes
+    `mergeability/*`, `mean` and `merged`.
+    """
+
+    role: Literal["merge"] = "merge"
+    task: Task
+    data: Data
+    merging: MergingOrder
+    steps: int
+    quorum: int
+    encoding: Encoding = "Raw"
+
+
 class EvaluateOrder(WorkerOrder):
-    """Score what is there; reads `experts/*`, `router`, `baseline`; writes `report`."""
+    """Score what is there; reads `experts/*`, what routes, and `baseline`; writes `report`.
+
+    With `merging`: reads `merged` and `islands/*/final` in place of experts and what routes.
+    """
 
     role: Literal["evaluate"] = "evaluate"
     task: Task
     data: Data
     count: int
     quorum: int
+    router: Router = Router(type="Learned")
     combine: Combine
+    """Without effect where there is one model."""
+    merging: MergingOrder | None = None
     evaluation: Evaluation
     baseline: bool
     report_folder: str
@@ -144,10 +221,17 @@ class EvaluateOrder(WorkerOrder):
 
 
 WorkOrder = Annotated[
-    HubOrder | PartitionOrder | IslandOrder | BaselineOrder | RouterOrder | EvaluateOrder,
+    HubOrder
+    | PartitionOrder
+    | SeedOrder
+    | IslandOrder
+    | BaselineOrder
+    | RouterOrder
+    | MergeOrder
+    | EvaluateOrder,
     Field(discriminator="role"),
 ]
-Role = Literal["hub", "partition", "island", "baseline", "router", "evaluate"]
+Role = Literal["hub", "partition", "seed", "island", "baseline", "router", "merge", "evaluate"]
 
 _ADAPTER: TypeAdapter[WorkOrder] = TypeAdapter(WorkOrder)
 
@@ -176,20 +260,23 @@ def process_of(order: Order) -> names.Process:
     return names.Process(order.job.uid, order.role, index)
 
 
+_REF_OF: Mapping[Role, names.Ref] = {
+    "seed": names.SEED_REF,
+    "baseline": names.BASELINE_REF,
+    "router": names.ROUTER_REF,
+    "merge": names.MERGED_REF,
+    "evaluate": names.REPORT_REF,
+}
+
+
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
     """The refs that the step of this order binds; it is done when the first of them is."""
-    match order:
-        case PartitionOrder():
-            parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
-            base = () if order.initialization is None else (names.INIT_REF,)
-            return (names.ASSIGNMENT_REF, *parts, *base)
-        case IslandOrder():
-            return (names.expert_ref(order.island),)
-        case BaselineOrder():
-            return (names.BASELINE_REF,)
-        case RouterOrder():
-            return (names.ROUTER_REF,)
-        case EvaluateOrder():
-            return (names.REPORT_REF,)
-        case HubOrder():
-            return ()
+    if isinstance(order, PartitionOrder):
+        parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
+        base = () if order.initialization is None else (names.INIT_REF,)
+        centres = (names.CLUSTERS_REF,) if order.partition.type == "TextClusters" else ()
+        return (names.ASSIGNMENT_REF, *parts, *base, *centres)
+    if isinstance(order, IslandOrder):
+        merges = order.merging is not None
+        return (names.final_ref(order.island) if merges else names.expert_ref(order.island),)
+    return (_REF_OF[order.role],) if order.role in _REF_OF else ()

@@ -10,7 +10,7 @@ import click
 
 from atoll_api.exit_codes import ExitCode
 from atoll_api.problems import InvalidJobError
-from atoll_cli.commands import crd, pull, report, run, sample, status, validate
+from atoll_cli.commands import crd, merge, pull, report, run, sample, status, validate
 from atoll_cli.errors import CliError
 from atoll_operator.errors import OperatorError
 
@@ -29,7 +29,7 @@ def atoll(context: click.Context, *, debug: bool) -> None:
     context.obj = debug
 
 
-for command in (run, validate, status, report, pull, sample, crd):
+for command in (run, validate, status, report, pull, sample, merge, crd):
     atoll.add_command(command.command)
 
 

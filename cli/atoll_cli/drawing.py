@@ -5,14 +5,11 @@ from typing import cast
 from PIL import Image
 from torch import Tensor
 
-from atoll_api import names
 from atoll_api.spec import TrainingJob
 from atoll_api.spec.strategy import CombineType
 from atoll_api.work_order import EvaluateOrder
 from atoll_cli.errors import CliError
-from atoll_operator.local.run import identity
-from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import Place, work_order
+from atoll_cli.order import evaluate_order
 from atoll_worker.evaluate.loading import Job, load_job
 from atoll_worker.evaluate.rules import rule_named
 from atoll_worker.evaluate.sampling import Draw, Sampler, draw_of_ensemble, draw_of_model, few
@@ -27,7 +24,7 @@ def draw_grid(
     job: TrainingJob, artifacts: Artifacts, *, combine: str, count: int, seed: int
 ) -> Image.Image:
     """Draw `count` samples from the ensemble, or from the baseline, as a square grid."""
-    order = _order(job)
+    order = evaluate_order(job)
     loaded = load_job(order, artifacts)
     assert isinstance(loaded.task, DiffusionTask)
     sampler = Sampler(loaded.task, loaded.dataset, loaded.assignment, order.evaluation, seed)
@@ -35,14 +32,6 @@ def draw_grid(
     draw = _draw(loaded, sampler, order, combine)
     images = [image for start in sampler.starts(0) for image in draw(start)[0]]
     return grid(images)
-
-
-def _order(job: TrainingJob) -> EvaluateOrder:
-    """The order of the job's own evaluation: it says what to load."""
-    (step,) = (step for step in pipeline(job.spec) if step.name == names.EVALUATE)
-    order = work_order(identity(job), job.spec, step, Place(hub="", report_folder=""))
-    assert isinstance(order, EvaluateOrder)
-    return order
 
 
 def _draw(loaded: Job, sampler: Sampler, order: EvaluateOrder, combine: str) -> Draw:

@@ -52,7 +52,7 @@ def artifacts_of(folder: Path) -> Iterator[ExchangeClient]:
     with tempfile.TemporaryDirectory() as scratch:
         papers = Papers.issue(job, (), Path(scratch) / "identity")
         here = hub_place(place, papers, Path(scratch) / "ready.json")
-        order = hub_order(job, known.spec.artifacts, here)
+        order = hub_order(job, known.spec, here)
         own = load(papers.files(names.CLI), Process(job.uid, names.CLI), datetime.now(UTC))
         with _started(order, Path(scratch)) as started, ExchangeClient(started, own) as client:
             yield client

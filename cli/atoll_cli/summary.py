@@ -32,30 +32,45 @@ def show(console: Console, folder: Path) -> None:
 
 
 def systems_table(findings: dict[str, Any]) -> Table:
-    """One row a system: how close its samples are, and what they cost."""
+    """One row a system: how close its samples are, or how well it foretells, and its cost."""
+    measured = list(dict.fromkeys(k for it in findings["systems"] for k in it.get("measures", {})))
+    sampling = findings.get("sampling")
+    headings = [
+        *(("FD to train", "FD to holdout", "of baseline") if sampling else ()),
+        "experts",
+        "holdout loss",
+        *(_words(name) for name in measured),
+    ]
     table = Table(box=None, pad_edge=False)
     table.add_column("system")
-    for heading in ("FD to train", "FD to holdout", "of baseline", "experts", "holdout loss"):
+    for heading in headings:
         table.add_column(heading, justify="right")
     for system in findings["systems"]:
-        table.add_row(*_row(system))
-    sampling = findings.get("sampling")
+        numbers = [f"{system['measures'][name]:.3f}" for name in measured]
+        table.add_row(
+            system["name"], *(_distances(system) if sampling else ()), *_costs(system), *numbers
+        )
     if sampling:
         table.add_row("[dim]real holdout[/]", f"[dim]{sampling['floor']:.3f}[/]")
     return table
 
 
-def _row(system: dict[str, Any]) -> list[str]:
+def _distances(system: dict[str, Any]) -> list[str]:
     samples = system.get("samples") or {}
     ratio = system.get("frechetRatio")
     return [
-        system["name"],
         _spread(samples.get("frechetTrain")),
         _spread(samples.get("frechetHoldout")),
         f"{ratio:.2f} x" if ratio is not None else "",
-        f"{system['meanActiveExperts']:.2f}",
-        f"{system['holdoutLoss']:.4f}",
     ]
+
+
+def _costs(system: dict[str, Any]) -> list[str]:
+    return [f"{system['meanActiveExperts']:.2f}", f"{system['holdoutLoss']:.4f}"]
+
+
+def _words(name: str) -> str:
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def _spread(spread: dict[str, float] | None) -> str:

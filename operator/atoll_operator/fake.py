@@ -17,6 +17,7 @@ from atoll_operator.plan.model import (
     Child,
     ChildState,
     DropRefs,
+    ExcuseRefs,
     Hub,
     Observed,
     StartHub,
@@ -84,6 +85,9 @@ class FakeRuntime:
                 self._start(step.name)
             case StopStep(name=name):
                 self._stop(name)
+            case ExcuseRefs(refs=refs):
+                for ref in refs:
+                    self.bind(ref)
             case DropRefs(refs=refs):
                 self._bound = {ref: b for ref, b in self._bound.items() if ref not in refs}
 

@@ -59,6 +59,21 @@ async def drop(address: str, identity: Identity, refs: Sequence[Ref]) -> None:
             raise _unavailable(address, error) from error
 
 
+async def excuse(address: str, identity: Identity, refs: Sequence[Ref]) -> None:
+    """Bind refs to nothing; those that are bound stay so.
+
+    Raises:
+        HubUnavailableError: no answer within `TIMEOUT_SECONDS`, or not to this identity.
+    """
+    async with _channel(address, identity) as channel:
+        stub = exchange_grpc.ExchangeServiceStub(channel)
+        try:
+            for ref in refs:
+                await stub.Excuse(exchange_pb.ExcuseRequest(ref=ref), timeout=TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable(address, error) from error
+
+
 def _channel(address: str, identity: Identity) -> grpc.aio.Channel:
     # A channel belongs to its event loop, and a poll is too rare for keeping one to pay.
     proof = grpc.ssl_channel_credentials(identity.authority, identity.key, identity.certificate)

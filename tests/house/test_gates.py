@@ -44,6 +44,7 @@ IMPORTS = [
     ("operator/atoll_operator/reconcile.py", "import atoll_worker.errors", "The operator starts"),
     ("operator/atoll_operator/reconcile.py", "import atoll_operator.local", "The shell knows"),
     ("worker/atoll_worker/ensemble/combine.py", "import time", "Tensor functions are pure"),
+    ("worker/atoll_worker/merge/mean.py", "import random", "Tensor functions are pure"),
     ("worker/atoll_worker/exchange/server.py", "import torch", "The hub starts fast"),
     ("worker/atoll_worker/exchange/identity.py", "import cryptography", "The hub starts fast"),
     ("api/atoll_api/hub_order.py", "import atoll_api.spec.task", "The hub starts fast"),

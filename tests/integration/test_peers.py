@@ -18,10 +18,12 @@ from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_api import names
 from atoll_api.names import Process
 from atoll_worker.errors import RejectedError, UnavailableError, WorkerError
+from atoll_worker.exchange.access import Circle
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.content import PIECE_BYTES
 from atoll_worker.exchange.guard import Guard
+from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.exchange.offering import Listen, Offering
 from atoll_worker.ports import Artifact
 
@@ -44,7 +46,7 @@ class World:
     def __init__(self, hub: HubProcess, stack: ExitStack) -> None:
         self.hub = hub
         self._stack = stack
-        self._guard = Guard(hub.household.job_uid, {i: frozenset(it) for i, it in enumerate(RING)})
+        self._guard = Guard(hub.household.job_uid, Circle.of(RING))
 
     def client(self, island: int, seconds: float = 60) -> ExchangeClient:
         credentials = self.hub.household.credentials("island", island)
@@ -225,3 +227,22 @@ def dial(world: World, address: str, island: int) -> grpc.Channel:
     """As one island to the server of island 0."""
     credentials = world.hub.household.credentials("island", island)
     return open_channel(address, credentials, Process(credentials.process.job_uid, "island", 0))
+
+
+def test_who_waits_and_who_is_late_agree_on_what_came_first(world: World) -> None:
+    zero, one = world.offering(0), world.offering(1)
+    reader = world.client(1)
+    late, early = names.snapshot_ref(0, 1), names.snapshot_ref(0, 2)
+    assert reader.excuse(late).digest == ABSENCE.digest
+    assert one.wait([late], 30) == {late: ABSENCE.digest}
+    assert (
+        zero.offer(late, noise(1)).digest == ABSENCE.digest
+    )  # its owner is told, and holds nothing
+    binding = zero.offer(early, noise(2))
+    assert reader.excuse(early).digest == binding.digest
+    assert_equal(one.fetch(early, 10).tensors, noise(2))
+    with pytest.raises(RejectedError, match="island-2 may not excuse"):
+        world.client(2).excuse(names.snapshot_ref(0, 3))
+    world.hub.kill()
+    world.hub.start()
+    assert reader.excuse(late).digest == ABSENCE.digest

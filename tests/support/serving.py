@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from identities import Household
 
 from atoll_api import names
-from atoll_worker.exchange.access import Neighbours
+from atoll_worker.exchange.access import ALONE, Circle
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.line import BulkLimits
@@ -34,11 +34,11 @@ class Served:
 
 @contextmanager
 def serving(
-    shelf: Shelf, limits: BulkLimits | None = None, neighbours: Neighbours | None = None
+    shelf: Shelf, limits: BulkLimits | None = None, circle: Circle = ALONE
 ) -> Iterator[Served]:
     """Serve until the block ends."""
     household = Household(JOB)
-    guard = Guard(JOB, neighbours or {})
+    guard = Guard(JOB, circle)
     proof = household.credentials(names.HUB)
     with ServerThread(shelf, guard, proof, book=ProgressBook(), limits=limits) as server:
         yield Served(server.address, server.exchange.traffic, household)

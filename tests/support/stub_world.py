@@ -66,3 +66,9 @@ class StubWorld:
             raise HubUnavailableError("the hub is silent")
         for ref in refs:
             (self.folder / "refs" / ref.replace("/", "@")).unlink(missing_ok=True)
+
+    async def excuse(self, _address: str, _identity: Identity, refs: Sequence[Ref]) -> None:
+        if self.silent:
+            raise HubUnavailableError("the hub is silent")
+        for ref in refs:
+            self.bind(ref)

@@ -4,7 +4,7 @@ Roles are functions `run(order, context)`. The real context speaks gRPC to the h
 (`exchange.client`); the one in memory (`exchange.memory`) passes the same suite in `tests/ports`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -94,6 +94,46 @@ class Artifacts(Protocol):
         ...
 
 
+class Onlooker(Protocol):
+    """Sees what islands bind while they train."""
+
+    def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
+        """Wait until all refs are bound, or for so long; digests of those that are, by ref.
+
+        With 0 seconds: those that are known to be bound now.
+        """
+        ...
+
+    def fetch(self, ref: Ref, patience_seconds: float) -> Artifact:
+        """As `Artifacts.fetch`, from whoever has it, and for no longer than that without a byte.
+
+        Raises:
+            errors.UnavailableError: nobody who has it answered.
+            errors.RejectedError: nothing is bound to the ref.
+            errors.CorruptArtifactError: the bytes do not have the digest they are named by.
+        """
+        ...
+
+    def excuse(self, ref: Ref) -> Binding:
+        """Bind a ref to nothing, `absence`, if nothing is bound to it yet; what stands."""
+        ...
+
+
+class Neighbourhood(Onlooker, Protocol):
+    """An island's place among its neighbours: what it offers stays in its memory."""
+
+    def offer(self, ref: Ref, artifact: Artifact) -> Binding:
+        """Bind a ref to an artifact whose tensors stay here and must not change, and serve it.
+
+        The binding that stands may be another's: then nothing is offered.
+        """
+        ...
+
+    def withdraw(self, refs: Sequence[Ref]) -> None:
+        """Unbind refs, and serve them no longer."""
+        ...
+
+
 @dataclass(frozen=True)
 class WireBytes:
     """Bytes that the kernel counted on the sockets of a process, by kind of peer."""
@@ -148,3 +188,7 @@ class Context:
     stop: Stop
     traffic: Traffic = field(default_factory=Traffic)
     """Where the bytes that `artifacts` moves are counted, by phase."""
+    neighbourhood: Neighbourhood | None = None
+    """For an island of a strategy that merges."""
+    onlooker: Onlooker | None = None
+    """For the process that merges."""

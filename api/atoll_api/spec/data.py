@@ -11,6 +11,8 @@ class Data(FrozenModel):
     source: str = Field(pattern=r"^(builtin|file)://.+$")
     """`builtin://digits`; or `file://PATH`: a folder of PNG/JPEG images (a subfolder a class),
     or an `.npz` or `.safetensors` file with an array `x` and, optionally, integer labels `y`.
+    For a Language task: `builtin://python-stdlib`; or a `.txt` file, a folder of them, or a
+    `.jsonl` file with a field `text` a line, in UTF-8.
     A relative path is taken from the folder of the job's file."""
     holdout: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Fraction of the samples that nobody trains on."""

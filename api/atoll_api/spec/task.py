@@ -148,3 +148,10 @@ class Task(TaggedUnion):
     language: LanguageTask | None = None
     classification: ClassificationTask | None = None
     custom: CustomTask | None = None
+
+    @property
+    def context(self) -> int | None:
+        """Tokens of one sample of text; None for a task that does not read text."""
+        if self.language is None:
+            return None
+        return (self.language.architecture.gpt or GptSettings()).context

@@ -1,42 +1,111 @@
-"""`atoll sample`: draw from what a run has trained, into a picture."""
+"""`atoll sample`: draw from what a run has trained, into a picture or onto the screen."""
 
-import functools
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from atoll_api.spec import TrainingJob
 from atoll_api.spec.strategy import CombineType
 from atoll_cli import runs
 from atoll_cli.errors import CliError, check_output
 
 _SYSTEMS = (*typing.get_args(CombineType), "Baseline")
+_OF_TEXT = ("prompt", "tokens", "temperature")
 
 
 @click.command("sample")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-n", "--count", type=click.IntRange(1, 4096), default=64, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("samples.png"))
+@click.option(
+    "-n", "--count", type=click.IntRange(1, 4096), help="How many.  [64 images, or 1 text]"
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to.  [samples.png, or the screen for text]",
+)
 @click.option(
     "--combine",
     type=click.Choice(_SYSTEMS, case_sensitive=False),
     help="How the experts become one.  [the job's own]",
 )
 @click.option("--seed", type=int, default=0, help="Another seed draws other samples.")
-def command(folder: Path, *, count: int, output: Path, combine: str | None, seed: int) -> None:
-    """Draw samples from the ensemble in FOLDER into a PNG grid."""
-    check_output(output)
+@click.option("--prompt", default="", help="Text: what to go on from; it is what is routed.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(1, 100_000),
+    default=200,
+    show_default=True,
+    help="Text: how many tokens to write.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0.0, 10.0),
+    default=0.8,
+    show_default=True,
+    help="Text: below 1 the likely becomes likelier; 0 takes the likeliest.",
+)
+@click.pass_context
+def command(context: click.Context, /, folder: Path, **options: typing.Any) -> None:
+    """Draw samples from the ensemble in FOLDER: images as a PNG grid, or texts."""
     job = runs.read_job(folder)
-    if job.spec.task.diffusion is None:
+    options["combine"] = options["combine"] or runs.combine_of(job)
+    if job.spec.task.language is not None:
+        _write(job, folder, options)
+    elif job.spec.task.diffusion is not None:
+        given = [n for n in _OF_TEXT if _is_given(context, n)]
+        if given:
+            raise CliError(f"--{given[0]} is for text, and {folder} has drawn images: leave it out")
+        _draw(job, folder, options)
+    else:
+        kind = job.spec.task.type
         raise CliError(
-            f"{folder}: only a Diffusion task can be sampled, this one is {job.spec.task.type}"
+            f"{folder}: only a Diffusion or a Language task can be sampled, this one is {kind}"
         )
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def _draw(job: TrainingJob, folder: Path, options: Mapping[str, typing.Any]) -> None:
+    output, count = options["output"] or Path("samples.png"), options["count"] or 64
+    check_output(output)
     from atoll_cli.hub import artifacts_of  # noqa: PLC0415 - torch takes seconds
 
     with artifacts_of(folder) as artifacts:
         from atoll_cli import drawing  # noqa: PLC0415 - torch takes seconds
 
-        draw = functools.partial(drawing.draw_grid, job, artifacts, count=count, seed=seed)
-        image = draw(combine=combine or runs.combine_of(job))
+        combine, seed = options["combine"], options["seed"]
+        image = drawing.draw_grid(job, artifacts, combine=combine, count=count, seed=seed)
     image.save(output, format="PNG")
-    print(f"{output}: {count} samples, {combine or runs.combine_of(job)}")
+    print(f"{output}: {count} samples, {combine}")
+
+
+def _write(job: TrainingJob, folder: Path, options: Mapping[str, typing.Any]) -> None:
+    output, combine = options["output"], options["combine"]
+    if combine == "Oracle":
+        raise CliError(
+            "Oracle is told which part a text belongs to, and one that is not written yet belongs "
+            "to none: say Full"
+        )
+    if output is not None:
+        check_output(output)
+    from atoll_cli.hub import artifacts_of  # noqa: PLC0415 - torch takes seconds
+
+    with artifacts_of(folder) as artifacts:
+        from atoll_cli import writing  # noqa: PLC0415 - torch takes seconds
+
+        count = options["count"] or 1
+        said = {name: options[name] for name in (*_OF_TEXT, "seed")}
+        wanted = writing.Wanted(count=count, **said)
+        texts = writing.write_texts(job, artifacts, wanted, combine=combine)
+    written = "\n\n".join(texts) + "\n"
+    if output is None:
+        print(written, end="")
+        return
+    output.write_text(written, encoding="utf-8")
+    print(f"{output}: {count} texts, {combine}")

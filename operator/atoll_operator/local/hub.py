@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atoll_api import names
-from atoll_api.spec.artifacts import Artifacts
+from atoll_api.spec import TrainingJobSpec
 from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
@@ -30,7 +30,7 @@ def hub_place(folder: RunFolder, papers: Papers, ready_file: Path, port: int = 0
 class HubProcess:
     """What the runtime knows of its hub; the process itself is a `ChildProcess`."""
 
-    artifacts: Artifacts
+    spec: TrainingJobSpec
     papers: Papers
     folder: RunFolder
     options: LocalOptions
@@ -55,7 +55,7 @@ class HubProcess:
         self.folder.hub_ready.unlink(missing_ok=True)
         port = int(self.address.rpartition(":")[2]) if self.address else self.options.hub_port
         place = hub_place(self.folder, self.papers, self.folder.hub_ready, port)
-        order = hub_order(self.papers.job, self.artifacts, place)
+        order = hub_order(self.papers.job, self.spec, place)
         self.folder.write_order(names.HUB, order)
 
     async def _attend(self, process: Process) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from atoll_api.names import Ref, StepName
+from atoll_api.spec import TrainingJobSpec
 from atoll_operator import progress
 from atoll_operator.identity import Identity
 from atoll_operator.local.cores import usable_cores
@@ -16,7 +17,7 @@ from atoll_operator.plan.model import Binding, StepProgress
 class HubClient(Protocol):
     """What the runtime asks the hub; `atoll_operator.progress` is the one over gRPC.
 
-    Both raise `errors.HubUnavailableError` when the hub does not answer.
+    All raise `errors.HubUnavailableError` when the hub does not answer.
     """
 
     async def snapshot(
@@ -27,6 +28,10 @@ class HubClient(Protocol):
 
     async def drop(self, address: str, identity: Identity, refs: Sequence[Ref]) -> None:
         """Unbind refs; those that are not bound are passed over."""
+        ...
+
+    async def excuse(self, address: str, identity: Identity, refs: Sequence[Ref]) -> None:
+        """Bind refs to nothing; those that are bound stay so."""
         ...
 
 
@@ -73,8 +78,12 @@ class LocalOptions:
         """How to start the worker of an order."""
         return (*self.worker_command, str(order), *(("--debug",) if self.debug else ()))
 
-    def places(self, threads: int) -> int:
-        """How many steps work at once; two threads on one core thrash (6x measured)."""
-        if self.parallel is not None:
-            return self.parallel
-        return max(1, usable_cores() // threads)
+    def places(self, spec: TrainingJobSpec) -> int:
+        """How many steps work at once; two threads on one core thrash (6x measured).
+
+        Islands that merge wait for each other, so all of them have to be there.
+        """
+        usual = max(1, usable_cores() // spec.islands.threads)
+        chosen = usual if self.parallel is None else self.parallel
+        together = spec.strategy.type != "ExpertEnsemble"
+        return max(chosen, spec.islands.count + 1) if together else chosen

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from atoll_operator.plan.model import (
     Child,
     ChildState,
     DropRefs,
+    ExcuseRefs,
     Hub,
     Observed,
     StartHub,
@@ -81,8 +83,8 @@ class LocalRuntime:
         self._listeners = listeners
         self._start_time = time.time()
         self._changed = asyncio.Event()
-        self._places = Places(options.places(job.spec.islands.threads))
-        self._hub = HubProcess(job.spec.artifacts, papers, folder, options, self._changed)
+        self._places = Places(options.places(job.spec))
+        self._hub = HubProcess(job.spec, papers, folder, options, self._changed)
         self._hub_child: ChildProcess | None = None
         self._children: dict[StepName, ChildProcess] = {}
         self._heard = _Heard()
@@ -126,6 +128,8 @@ class LocalRuntime:
                 self._stop_step(name)
             case DropRefs(refs=refs):
                 await self._drop(refs)
+            case ExcuseRefs(refs=refs):
+                await self._excuse(refs)
 
     async def read_status(self) -> TrainingJobStatus | None:
         """The status written last, by this run or the one before."""
@@ -251,6 +255,13 @@ class LocalRuntime:
         if child is not None:
             self._heard.stopped.add(name)
             child.request_stop()
+
+    async def _excuse(self, refs: tuple[Ref, ...]) -> None:
+        """Best effort: the plan asks again until they are bound."""
+        if self._hub.address is not None:
+            with suppress(HubUnavailableError):
+                client = self._options.hub_client
+                await client.excuse(self._hub.address, self._papers.operator, refs)
 
     async def _drop(self, refs: tuple[Ref, ...]) -> None:
         """Best effort: while the job goes on, the plan asks again until they are gone."""

@@ -19,24 +19,25 @@ FORWARD_SHARE = 1 / 30
 and a tenth of the overhead)."""
 EVALUATION_SHARE = 0.1
 """Of the islands' work, at least: loading the libraries and drawing the report."""
+MERGE_SHARE = 0.02
+"""Of the islands' work; most of its time it waits for them."""
 PARTITION_SHARE = 0.02
 """Of the islands' work; depends on the data, which the plan does not see."""
 
 
 def effort(spec: TrainingJobSpec, step: Step) -> float:
     """The work of a step, in samples that one expert trains on."""
-    island = spec.training.steps * spec.training.batch_size_per_island
-    match step.role:
-        case "island":
-            return float(island)
-        case "baseline":
-            return spec.islands.count * island + _router(spec)
-        case "router":
-            return _router(spec)
-        case "evaluate":
-            return _evaluation(spec)
-        case _:
-            return PARTITION_SHARE * spec.islands.count * island
+    island = float(spec.training.steps * spec.training.batch_size_per_island)
+    islands = spec.islands.count * island
+    known = {
+        "island": island,
+        "seed": _seed(spec),
+        "baseline": islands + _router(spec),
+        "router": _router(spec),
+        "evaluate": _evaluation(spec),
+        "merge": MERGE_SHARE * islands,
+    }
+    return known.get(step.role, PARTITION_SHARE * islands)
 
 
 def percent(spec: TrainingJobSpec, level: Level, observed: Observed) -> int:
@@ -66,6 +67,12 @@ def eta_seconds(spec: TrainingJobSpec, seen: Level, observed: Observed, now: flo
     return math.ceil(max(*before, sum(before) / max(1, len(training)), 0.0) + last)
 
 
+def _seed(spec: TrainingJobSpec) -> float:
+    ensemble = spec.strategy.expert_ensemble
+    steps = ensemble.seed_steps if ensemble else 0
+    return float(steps * spec.islands.count * spec.training.batch_size_per_island)
+
+
 def _router(spec: TrainingJobSpec) -> float:
     """Centroids come with the partition, and likelihoods with the experts: nothing to train."""
     ensemble = spec.strategy.expert_ensemble
@@ -76,10 +83,12 @@ def _router(spec: TrainingJobSpec) -> float:
 def _evaluation(spec: TrainingJobSpec) -> float:
     """Forward passes of all models under all strategies, in training samples."""
     wanted, islands = spec.evaluation, spec.islands.count
+    training = spec.training.steps * spec.training.batch_size_per_island * islands
+    if spec.task.type != "Diffusion":  # nothing is sampled
+        return EVALUATION_SHARE * training
     evaluations = 2 if wanted.sampler == "Heun" else 1
     draws = wanted.samples * wanted.seeds * wanted.sampler_steps * evaluations
     models = islands + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
-    training = spec.training.steps * spec.training.batch_size_per_island * islands
     return max(FORWARD_SHARE * draws * models, EVALUATION_SHARE * training)
 
 
@@ -109,4 +118,9 @@ def _rate(spec: TrainingJobSpec, step: Step, observed: Observed, now: float) -> 
     return effort(spec, step) * fraction(report) / (now - child.since) or None
 
 
-_WORK_A_SAMPLE: Mapping[Role, float] = {"island": 1.0, "baseline": 1.0, "router": ROUTER_SHARE}
+_WORK_A_SAMPLE: Mapping[Role, float] = {
+    "seed": 1.0,
+    "island": 1.0,
+    "baseline": 1.0,
+    "router": ROUTER_SHARE,
+}

@@ -174,7 +174,15 @@ class DropRefs:
     why: str
 
 
-Action = StartHub | StopHub | StartStep | StopStep | DropRefs
+@dataclass(frozen=True)
+class ExcuseRefs:
+    """Bind refs to nothing: nobody shall wait for them any more."""
+
+    refs: tuple[Ref, ...]
+    why: str
+
+
+Action = StartHub | StopHub | StartStep | StopStep | DropRefs | ExcuseRefs
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ Decisions it makes:
 - An end is not taken back. At the end the children stop first and the hub last.
 """
 
+from atoll_api import names
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator.plan.effort import effort
 from atoll_operator.plan.level import Fate, Level, exit_words, level
@@ -20,6 +21,7 @@ from atoll_operator.plan.model import (
     ChildState,
     Complete,
     DropRefs,
+    ExcuseRefs,
     Failed,
     Observed,
     Ongoing,
@@ -48,8 +50,9 @@ def plan(spec: TrainingJobSpec, observed: Observed, now: float) -> Plan:
 
 def _outcome(spec: TrainingJobSpec, seen: Level, observed: Observed, now: float) -> Outcome:
     if not seen.others(Fate.OPEN, Fate.LIVE, Fate.FAILED):
-        experts = f"{len(seen.islands(Fate.DONE))} of {spec.islands.count} experts"
-        return Complete(f"{experts} and the report are there")
+        what = "experts" if spec.strategy.type == "ExpertEnsemble" else "islands' weights"
+        found = f"{len(seen.islands(Fate.DONE))} of {spec.islands.count} {what}"
+        return Complete(f"{found} and the report are there")
     failure = _failure(spec, seen, observed, now)
     if failure is not None:
         return failure
@@ -78,7 +81,12 @@ def _advance(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Ac
         return (StartHub(),)
     if observed.hub.address is None:
         return ()
-    return (*_strangers(seen), *_starts(spec, seen), *_drops(spec, seen, observed))
+    return (
+        *_strangers(seen),
+        *_starts(spec, seen),
+        *_excuses(spec, seen, observed),
+        *_drops(spec, seen, observed),
+    )
 
 
 def _starts(spec: TrainingJobSpec, seen: Level) -> tuple[Action, ...]:
@@ -93,6 +101,16 @@ def _strangers(seen: Level) -> tuple[Action, ...]:
         for name, child in sorted(seen.children.items())
         if name not in seen.fates and child.state in LIVE_STATES
     )
+
+
+def _excuses(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Action, ...]:
+    """Islands that exchange weights wait for each other: not for one that is given up."""
+    if spec.strategy.type == "ExpertEnsemble":
+        return ()
+    failed = (island.island for island in seen.islands(Fate.FAILED))
+    lost = (names.lost_ref(island) for island in failed if island is not None)
+    refs = tuple(ref for ref in lost if ref not in observed.bindings)
+    return (ExcuseRefs(refs, "an island that is given up merges no more"),) if refs else ()
 
 
 def _drops(

@@ -129,8 +129,15 @@ def _phase(seen: Level, observed: Observed) -> Claim:
         return conditions.running("Partitioning", "the data are being divided")
     if seen.ready(seen.steps[-1]):
         return conditions.running("Evaluating", "the models are being scored")
+    if _only_the_merge_is_left(seen):
+        return conditions.running("Merging", "the islands' last weights become one model")
     done, count = len(seen.islands(Fate.DONE)), len(seen.islands())
     return conditions.running("Training", f"{done} of {count} islands have finished")
+
+
+def _only_the_merge_is_left(seen: Level) -> bool:
+    open_steps = {step.name for step in seen.others(Fate.OPEN, Fate.LIVE)}
+    return names.MERGE in open_steps and not seen.islands(Fate.OPEN, Fate.LIVE)
 
 
 def _state(seen: Level, observed: Observed, outcome: Outcome) -> JobState:
@@ -149,6 +156,7 @@ _PHASES: Mapping[str, JobState] = {
     "StartingHub": "Pending",
     "Partitioning": "Running",
     "Training": "Running",
+    "Merging": "Merging",
     "Evaluating": "Evaluating",
 }
 

@@ -1,13 +1,14 @@
 """What each process is told: a pure function of the job, the step and where the hub is."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from atoll_api import names
+from atoll_api import graphs, names
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.spec.artifacts import Artifacts
-from atoll_api.spec.strategy import ExpertEnsemble, LearnedRouter
+from atoll_api.spec.strategy import Combine, LearnedRouter, Router
 from atoll_api.units import size_bytes
 from atoll_api.work_order import (
     NOBODY,
@@ -17,8 +18,11 @@ from atoll_api.work_order import (
     IdentityFiles,
     IslandOrder,
     JobIdentity,
+    MergeOrder,
+    MergingOrder,
     PartitionOrder,
     RouterOrder,
+    SeedOrder,
     WorkOrder,
 )
 from atoll_operator.plan.model import Step
@@ -60,36 +64,32 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
         "threads": spec.islands.threads,
         "data": spec.data,
     }
-    count = spec.islands.count
-    match step.role:
-        case "partition":
-            return PartitionOrder(**said, **_division(spec), count=count)
-        case "island":
-            assert step.island is not None
-            return IslandOrder(**said, **_training(spec), island=step.island)
-        case "baseline":
-            return BaselineOrder(**said, **_training(spec), count=count, router=_learned(spec))
-        case "router":
-            router = _learned(spec)
-            assert router is not None, "the pipeline has a router step for learned ones alone"
-            return RouterOrder(**said, **_training(spec), count=count, router=router)
-        case "evaluate":
-            return EvaluateOrder(**said, **_evaluation(spec), report_folder=place.report_folder)
-        case "hub":
-            raise ValueError("the hub is no step: see hub_order")
+    if step.role not in _ORDERS:
+        raise ValueError(f"{step.role} is no step: see hub_order")
+    kind, fields = _ORDERS[step.role]
+    return kind(**said, **fields(spec, step, place))
 
 
-def hub_order(job: JobIdentity, artifacts: Artifacts, place: HubPlace) -> HubOrder:
+def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
     """The order of the hub."""
+    artifacts, merging = spec.artifacts, _merging(spec)
     return HubOrder(
         job=job,
         step=names.HUB,
         identity=place.identity,
         store=artifact_store(job, artifacts, place.folder, place.holder),
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
+        neighbours=neighbours(spec),
+        common_basis=merging is not None and merging.common_basis,
         port=place.port,
         ready_file=place.ready_file,
     )
+
+
+def neighbours(spec: TrainingJobSpec) -> graphs.Neighbours:
+    """For each island, those whose snapshots it may read; () where islands exchange nothing."""
+    settings = spec.strategy.iterative_merge or spec.strategy.single_merge
+    return () if settings is None else graphs.neighbours_of(settings, spec.islands.count)
 
 
 def artifact_store(
@@ -110,29 +110,84 @@ def artifact_store(
     )
 
 
-def _division(spec: TrainingJobSpec) -> dict[str, Any]:
-    delta = spec.exchange.encoding == "Delta"
+def _division(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    """The weights that all begin with are bound where somebody compares his with them."""
+    merging = _merging(spec)
+    shared = merging is not None and merging.settings.initialization == "Shared"
+    delta = spec.exchange.encoding == "Delta" and not _seeded(spec)
     return {
+        "context": spec.task.context,
         "partition": spec.partition,
+        "count": spec.islands.count,
         "batch_size": spec.training.batch_size_per_island,
-        "initialization": spec.task if delta else None,
+        "initialization": spec.task if shared or delta else None,
     }
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:
-    encoding = spec.exchange.encoding
-    return {"task": spec.task, "training": spec.training, "encoding": encoding}
+    return {
+        "task": spec.task,
+        "training": spec.training,
+        "encoding": spec.exchange.encoding,
+        "seeded": _seeded(spec),
+    }
 
 
-def _evaluation(spec: TrainingJobSpec) -> dict[str, Any]:
+def _seeding(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    ensemble = spec.strategy.expert_ensemble
+    steps = ensemble.seed_steps if ensemble else 0
+    fresh = {"encoding": "Raw", "seeded": False}
+    return {**_training(spec), **fresh, "count": spec.islands.count, "steps": steps}
+
+
+def _island(spec: TrainingJobSpec, step: Step, _place: Place) -> dict[str, Any]:
+    return {**_training(spec), "island": step.island, "merging": _merging(spec)}
+
+
+def _baseline(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    return {**_training(spec), "count": spec.islands.count, "router": _learned(spec)}
+
+
+def _router(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    own = {"seeded": False, "count": spec.islands.count, "router": _learned(spec)}
+    return {**_training(spec), **own}
+
+
+def _merging(spec: TrainingJobSpec) -> MergingOrder | None:
+    iterative, single = spec.strategy.iterative_merge, spec.strategy.single_merge
+    if iterative is None and single is None:
+        return None
+    return MergingOrder(count=spec.islands.count, iterative=iterative, single=single)
+
+
+def _merge(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+    return {
+        "task": spec.task,
+        "merging": _merging(spec),
+        "steps": spec.training.steps,
+        "quorum": spec.islands.required,
+        "encoding": spec.exchange.encoding,
+    }
+
+
+def _evaluation(spec: TrainingJobSpec, _step: Step, place: Place) -> dict[str, Any]:
+    ensemble = spec.strategy.expert_ensemble
     return {
         "task": spec.task,
         "count": spec.islands.count,
         "quorum": spec.islands.required,
-        "combine": _ensemble(spec).combine,
+        "router": ensemble.router if ensemble else Router(type="Learned"),
+        "combine": ensemble.combine if ensemble else Combine(type="Full"),
+        "merging": _merging(spec),
         "evaluation": spec.evaluation,
         "baseline": spec.baseline.enabled,
+        "report_folder": place.report_folder,
     }
+
+
+def _seeded(spec: TrainingJobSpec) -> bool:
+    ensemble = spec.strategy.expert_ensemble
+    return ensemble is not None and ensemble.seed_steps > 0
 
 
 def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:
@@ -140,6 +195,14 @@ def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:
     return ensemble.router.learned if ensemble else None
 
 
-def _ensemble(spec: TrainingJobSpec) -> ExpertEnsemble:
-    assert spec.strategy.expert_ensemble is not None  # the union has filled it
-    return spec.strategy.expert_ensemble
+_ORDERS: Mapping[
+    str, tuple[Callable[..., WorkOrder], Callable[[TrainingJobSpec, Step, Place], dict[str, Any]]]
+] = {
+    "partition": (PartitionOrder, _division),
+    "seed": (SeedOrder, _seeding),
+    "island": (IslandOrder, _island),
+    "baseline": (BaselineOrder, _baseline),
+    "router": (RouterOrder, _router),
+    "merge": (MergeOrder, _merge),
+    "evaluate": (EvaluateOrder, _evaluation),
+}

@@ -75,7 +75,7 @@ class Assignment:
             "holdoutSizes": list(self.holdout_sizes),
             "imbalance": self.imbalance,
             "normalisation": dataset.normalisation,
-            **self._identity(dataset),
+            **self.identity(dataset),
         }
         return Artifact(tensors=tensors, metadata=metadata)
 
@@ -86,10 +86,11 @@ class Assignment:
                 "train": dataset.train[self.train_island_N == island],
                 "holdout": dataset.holdout[self.holdout_island_N == island],
             },
-            metadata={"role": "partition", "island": island, **self._identity(dataset)},
+            metadata={"role": "partition", "island": island, **self.identity(dataset)},
         )
 
-    def _identity(self, dataset: Dataset) -> dict[str, JsonValue]:
+    def identity(self, dataset: Dataset) -> dict[str, JsonValue]:
+        """What every artifact says that was made from this division."""
         return {
             "assignmentHash": self.digest,
             "dataDigest": dataset.digest,

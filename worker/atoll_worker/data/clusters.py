@@ -67,7 +67,8 @@ def cluster(
     sizes = np.bincount(fine_N).astype(np.float64)
     coarse_F, centres_KC = _kmeans(centres_FC, sizes, num_parts, seed)
     if balanced:
-        coarse_F, centres_KC = _balance_centres(centres_FC, sizes, centres_KC)
+        limit = SLACK * sizes.sum() / num_parts
+        coarse_F, centres_KC = _balance_centres(centres_FC, sizes, centres_KC, limit)
     coarse_N = coarse_F[fine_N]
     if balanced:
         distances = squared_distances(features, centres_KC)
@@ -75,6 +76,22 @@ def cluster(
             distances, coarse_N, np.ones(len(features)), size_limit(len(features), num_parts)
         )
     return Clusters(fine_N.astype(np.int64), centres_FC, coarse_N)
+
+
+def balanced_parts(
+    points: Matrix, num_parts: int, seed: int, *, balanced: bool
+) -> tuple[Indices, Matrix]:
+    """k-means over the samples (N, C) themselves, with parts of nearly equal size where asked for.
+
+    Returns:
+        The part of each sample, and the mean (num_parts, C) of each part.
+    """
+    weights = np.ones(len(points))
+    part_N, centres_KC = _kmeans(points, weights, num_parts, seed)
+    if not balanced:
+        return part_N, centres_KC
+    limit = size_limit(len(points), num_parts)
+    return _balance_centres(points, weights, centres_KC, limit)
 
 
 def size_limit(num_samples: int, num_parts: int) -> int:
@@ -131,10 +148,11 @@ def _relieve(  # one argument a quantity of the problem
     return moved
 
 
-def _balance_centres(centres_FC: Matrix, sizes: Matrix, start_KC: Matrix) -> tuple[Indices, Matrix]:
+def _balance_centres(
+    centres_FC: Matrix, sizes: Matrix, start_KC: Matrix, limit: float
+) -> tuple[Indices, Matrix]:
     """Lloyd's rounds with spilling, over fine centres that weigh as much as their samples."""
     centres_KC = start_KC
-    limit = SLACK * sizes.sum() / len(start_KC)
     owner_F = np.full(len(centres_FC), -1, dtype=np.int64)
     for _ in range(_ROUNDS):
         distances = squared_distances(centres_FC, centres_KC)

@@ -19,7 +19,7 @@ class Samples:
     """What a source yields, before it is split.
 
     Attributes:
-        x_ND: float32, finite.
+        x_ND: float32, finite; uint8 tokens (N, context) for text.
         label_N: int64 in [0, len(class_names)), or None.
         class_names: one name a class, in label order; empty without labels.
         normalisation: what was done to the values, for the manifest.
@@ -36,7 +36,7 @@ class Dataset:
     """Samples, their split and their identity.
 
     Attributes:
-        x_ND: float32 samples, shape (N, *sample.shape).
+        x_ND: float32 samples, or uint8 tokens, of shape (N, *sample.shape).
         label_N: int64 labels, or None.
         class_names: one name a class; empty without labels.
         normalisation: what was done to the values.

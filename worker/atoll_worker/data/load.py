@@ -10,16 +10,27 @@ from atoll_api.spec.data import Data
 from atoll_worker.data.arrays import ARRAY_SUFFIXES, read_arrays
 from atoll_worker.data.dataset import Dataset, Samples, make_dataset
 from atoll_worker.data.images import read_image_folder
+from atoll_worker.data.text import read_text, samples_of
 from atoll_worker.errors import BadDataError
 
 
-def load(data: Data) -> Dataset:
+def load(data: Data, context: int | None = None) -> Dataset:
     """Read the data a job names. The same files give the same dataset, in the same order.
+
+    Args:
+        data: where they are.
+        context: tokens of one sample of text, `spec.task.context`; None: they are not text.
 
     Raises:
         BadDataError: the source is missing, empty, damaged or of the wrong shape.
     """
-    return make_dataset(_read(data), data.holdout)
+    samples = _read(data) if context is None else _read_text(data, context)
+    return make_dataset(samples, data.holdout)
+
+
+def _read_text(data: Data, context: int) -> Samples:
+    _refuse_image_size(data)
+    return samples_of(read_text(data.source), context)
 
 
 def _read(data: Data) -> Samples:
@@ -41,7 +52,9 @@ def _read(data: Data) -> Samples:
 
 def _read_builtin(name: str, data: Data) -> Samples:
     if name != "digits":
-        raise BadDataError(f"data.source: no builtin data {name!r}: use builtin://digits")
+        raise BadDataError(
+            f"data.source: no builtin data {name!r} that are numbers: use builtin://digits"
+        )
     _refuse_image_size(data)
     rows = torch.from_numpy(np.loadtxt(_digits_file(), delimiter=",", dtype=np.float32))
     return Samples(

@@ -43,7 +43,7 @@ def divide(dataset: Dataset, partition: Partition, count: int, seed: int) -> Ass
             labels = _labels(dataset, "Dirichlet")
             own, held = labels[dataset.train.numpy()], labels[dataset.holdout.numpy()]
             train, holdout = divide_by_dirichlet(own, held, count, alpha, seed)
-    index, xy = _picture(features[dataset.train.numpy()])
+    index, xy = picture(features[dataset.train.numpy()])
     return Assignment(
         count=count,
         train_island_N=torch.from_numpy(train),
@@ -130,7 +130,7 @@ def _labels(dataset: Dataset, partition_type: str) -> Indices:
     return dataset.label_N.numpy()
 
 
-def _picture(features: Matrix) -> tuple[Indices, Matrix]:
+def picture(features: Matrix) -> tuple[Indices, Matrix]:
     """Points spread evenly over the training samples, and their first two components."""
     total = len(features)
     index = np.unique(np.linspace(0, total - 1, min(total, _PICTURE_POINTS)).astype(np.int64))

@@ -2,9 +2,9 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from atoll_api.work_order import EvaluateOrder
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
+from atoll_worker.data.text_clusters import TextClusterer
 from atoll_worker.ensemble.router import RouterNet
 from atoll_worker.errors import ContractError
 from atoll_worker.evaluate.systems import Ensemble, prior_table
@@ -35,6 +36,9 @@ class Job:
         dataset: its data.
         assignment: who trained on what.
         ensemble: experts (None where one was lost), router and prior.
+        clusters: what places a text, where the router needs it.
+        merged: the model that the islands were merged into, or None.
+        mergeability: what was measured of the islands on the way, by round.
         baseline: the baseline's model, or None.
         artifacts: what was read, by ref.
         digests: digests of the same.
@@ -45,6 +49,9 @@ class Job:
     dataset: Dataset
     assignment: Assignment
     ensemble: Ensemble
+    clusters: TextClusterer | None
+    merged: nn.Module | None
+    mergeability: Sequence[Mapping[str, Any]]
     baseline: nn.Module | None
     artifacts: Mapping[Ref, Artifact]
     digests: Mapping[Ref, str]
@@ -58,16 +65,14 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
         ContractError: fewer experts than the quorum, or artifacts of different noise paths,
             parts or data.
         BadDataError: the data cannot be read.
-        RejectedError: there is no router or no assignment.
+        RejectedError: there is no assignment, or nothing that routes.
     """
-    task, dataset = load_task(order.task), load(order.data)
+    task, dataset = load_task(order.task), load(order.data, order.task.context)
     found, digests = _fetch(order, artifacts)
     _check_contracts(found, dict(task.contract()))
     assignment = Assignment.from_artifact(found[names.ASSIGNMENT_REF], dataset)
     model = build_model(task, dataset.sample, derive(order.seed, "init"))
-    experts = [
-        _loaded(model, names.expert_ref(island), found) for island in range(assignment.count)
-    ]
+    experts = [_loaded(model, model_ref(order, i), found) for i in range(assignment.count)]
     probe = _probe(task, dataset)
     label_N = None if probe.label_B is None else dataset.label_N
     train_label_N = None if label_N is None else label_N[dataset.train]
@@ -78,9 +83,10 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
         task=task,
         dataset=dataset,
         assignment=assignment,
-        ensemble=Ensemble(
-            task, experts, _router(dataset, found[names.ROUTER_REF], probe), prior_CK
-        ),
+        ensemble=Ensemble(task, experts, _router(dataset, found, probe), prior_CK),
+        clusters=_clusters(found, assignment.count),
+        merged=_loaded(model, names.MERGED_REF, found),
+        mergeability=_mergeability(artifacts) if order.merging else (),
         baseline=_loaded(model, names.BASELINE_REF, found),
         artifacts=found,
         digests=digests,
@@ -88,17 +94,29 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
     )
 
 
+def model_ref(order: EvaluateOrder, island: int) -> Ref:
+    """Where the weights of one island are."""
+    return names.final_ref(island) if order.merging else names.expert_ref(island)
+
+
+def _mergeability(artifacts: Artifacts) -> Sequence[Mapping[str, Any]]:
+    bound = artifacts.bindings("mergeability/")
+    found = [artifacts.fetch(ref).metadata for ref in bound]
+    return sorted((it for it in found if "gap" in it), key=lambda it: int(str(it["round"])))
+
+
 def _fetch(
     order: EvaluateOrder, artifacts: Artifacts
 ) -> tuple[dict[Ref, Artifact], dict[Ref, str]]:
     bound = artifacts.bindings()
-    experts = [ref for i in range(order.count) if (ref := names.expert_ref(i)) in bound]
+    experts = [ref for i in range(order.count) if (ref := model_ref(order, i)) in bound]
     if len(experts) < order.quorum:
         raise ContractError(
             f"{len(experts)} of {order.count} experts are there, the quorum is {order.quorum}: "
             "look at the islands that failed, or lower islands.quorum"
         )
-    wanted = [names.ASSIGNMENT_REF, *experts, names.ROUTER_REF]
+    joined = (names.MERGED_REF,) if order.merging else _ROUTED_BY[order.router.type]
+    wanted = [names.ASSIGNMENT_REF, *experts, *joined]
     if order.baseline and names.BASELINE_REF in bound:
         wanted.append(names.BASELINE_REF)
     found = {ref: artifacts.fetch(ref) for ref in wanted}
@@ -129,6 +147,12 @@ def _loaded(blank: nn.Module, ref: Ref, found: Mapping[Ref, Artifact]) -> nn.Mod
     return _filled(copy.deepcopy(blank), ref, found[ref])
 
 
+_ROUTED_BY: Mapping[str, tuple[Ref, ...]] = {
+    "Learned": (names.ROUTER_REF,),
+    "Centroid": (names.CLUSTERS_REF,),
+    "Likelihood": (),
+}
+"""What is read for each type of router."""
 _MOST = 8192
 """Of anything that counts in a router: `spec.strategy` allows no more."""
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -140,11 +164,27 @@ def _filled(model: _Model, ref: Ref, artifact: Artifact) -> _Model:
     return model.eval()
 
 
-def _router(dataset: Dataset, artifact: Artifact, probe: Inputs) -> RouterNet:
+def _router(dataset: Dataset, found: Mapping[Ref, Artifact], probe: Inputs) -> RouterNet | None:
+    artifact = found.get(names.ROUTER_REF)
+    if artifact is None:
+        return None
     count, width, depth = (_size(artifact, key) for key in ("count", "width", "depth"))
     classes = 0 if probe.label_B is None else dataset.num_classes
     sample = dataclasses.replace(dataset.sample, num_classes=classes)
     return _filled(RouterNet(sample, count, width, depth), names.ROUTER_REF, artifact)
+
+
+def _clusters(found: Mapping[Ref, Artifact], count: int) -> TextClusterer | None:
+    artifact = found.get(names.CLUSTERS_REF)
+    if artifact is None:
+        return None
+    clusters = TextClusterer.from_artifact(artifact)
+    if len(clusters.centres_KC) != count:
+        raise ContractError(
+            f"{names.CLUSTERS_REF} has {len(clusters.centres_KC)} centres for {count} islands: "
+            "start a new job"
+        )
+    return clusters
 
 
 def _probe(task: Task, dataset: Dataset) -> Inputs:

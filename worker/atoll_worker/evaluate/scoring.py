@@ -59,7 +59,7 @@ def score(
         baseline: scores to compare with, or None.
         tick: called after each sampling seed.
     """
-    loss = float(holdout.losses(candidate.answer).double().mean())
+    judged = holdout.judge(candidate.answer)
     pools = _pools(candidate, sampling, tick)
     active = statistics.fmean(p.mean_active for p in pools) if pools else candidate.mean_active()
     scores = SystemScores(
@@ -68,7 +68,8 @@ def score(
         parameters=candidate.parameters,
         mean_active_experts=active,
         flops_per_step=active * candidate.expert_flops + candidate.router_flops,
-        holdout_loss=loss,
+        holdout_loss=_mean(judged.losses_N),
+        measures={name: _mean(it) for name, it in judged.measures.items()},
     )
     if sampling is None or not pools:
         return Scored(scores, None, ())
@@ -82,6 +83,10 @@ def spread(values: Sequence[float]) -> Spread:
     """Mean and sample standard deviation."""
     sd = statistics.stdev(values) if len(values) > 1 else 0.0
     return Spread(mean=statistics.fmean(values), sd=sd, values=tuple(values))
+
+
+def _mean(value_N: Tensor) -> float:
+    return float(value_N.double().mean())
 
 
 def _pools(

@@ -33,7 +33,8 @@ class Ensemble:
     task: Task
     experts: Sequence[nn.Module | None]
     """One an island, in order; None where it was lost."""
-    router: RouterNet
+    router: RouterNet | None
+    """None where no router is trained: text is routed in `evaluate.text`."""
     prior_CK: Tensor
     """Share of each part among the training samples of a class; one row when unconditioned."""
 
@@ -69,10 +70,7 @@ class System:
         )
 
     def _known_part(self) -> Tensor:
-        """The part of each sample; of a lost part, the likeliest one that is there."""
-        island_B = self._asked.island_B
-        instead_B = self._prior_BK.argmax(dim=1)
-        return torch.where(self._present_K[island_B], island_B, instead_B)
+        return known_part(self._asked.island_B, self._prior_BK, self._present_K)
 
     @property
     def mean_active(self) -> float:
@@ -83,6 +81,7 @@ class System:
         """The ensemble's answer for the whole batch, shaped like `inputs.target_BD`."""
         probability_BK = self._prior_BK
         if combine.needs_router(self._choice.rule):
+            assert self._ensemble.router is not None
             logits_BK = self._ensemble.router(inputs.x_BD, inputs.time_B, inputs.label_B)
             probability_BK = probabilities(logits_BK, self._present_K)
         weight_BK = combine.weights(self._choice, probability_BK, self._generator)
@@ -91,6 +90,11 @@ class System:
     def velocity(self, x_BD: Tensor, time_B: Tensor) -> Tensor:
         """The velocity at x_t, for `ensemble.samplers`."""
         return self.predict(Inputs(x_BD, x_BD, time_B, self._asked.label_B))
+
+
+def known_part(island_B: Tensor, prior_BK: Tensor, present_K: Tensor) -> Tensor:
+    """The part of each sample; of a lost part, the likeliest one that is there."""
+    return torch.where(present_K[island_B], island_B, prior_BK.argmax(dim=1))
 
 
 def velocity_of(task: Task, model: nn.Module, asked: Asked, x_BD: Tensor, time_B: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 Every ref can be bound by one process alone, so an upload belongs to whoever may bind its ref.
 No island reads another's part, data or checkpoints; of its neighbours' weights, the snapshots.
+Whoever waits for a snapshot may excuse it: bind its ref to nothing, once it is late.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, Self
 
 from atoll_api import names
 from atoll_api.names import Process
@@ -22,6 +23,8 @@ class Action(Enum):
     """Read the artifact of a ref."""
     BIND = "bind"
     """Upload an artifact and bind a ref to it."""
+    EXCUSE = "excuse"
+    """Bind a ref to nothing: nobody waits for it any more."""
     DROP = "drop"
     """Unbind a ref."""
     FOLLOW = "follow"
@@ -36,14 +39,31 @@ _CHECKPOINTS: Final = "checkpoints/{step}/*"
 
 Neighbours = Mapping[int, frozenset[int]]
 """For an island, those whose snapshots it reads; an island that is not here reads nobody's."""
-ALONE: Final[Neighbours] = {}
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Who reads whose snapshots."""
+
+    neighbours: Neighbours = field(default_factory=dict)
+    common_basis: bool = False
+    """Whether every island reads the first snapshot of any other, to align itself to."""
+
+    @classmethod
+    def of(cls, neighbours: Sequence[Sequence[int]], *, common_basis: bool = False) -> Self:
+        """From the neighbours of each island, in order."""
+        return cls({i: frozenset(it) for i, it in enumerate(neighbours)}, common_basis)
+
+
+ALONE: Final = Circle()
 
 
 @dataclass(frozen=True)
 class _Rights:
     """Patterns of refs, and of steps: `*` is one segment, `**` is all, `{..}` is the caller's.
 
-    `{neighbour}` is each of the caller's neighbours.
+    `{neighbour}` is each of the caller's neighbours, `{basis}` every island where they align to
+    one of them.
     """
 
     reads: tuple[str, ...] = ()
@@ -51,6 +71,8 @@ class _Rights:
     """Read as well: on a conflict the writer goes on from what was bound first."""
     lists: tuple[str, ...] = ()
     """Beyond what is read."""
+    excuses: tuple[str, ...] = ()
+    """Read as well: what was bound first stands."""
     drops: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     """Beyond the caller's own step."""
@@ -58,19 +80,15 @@ class _Rights:
 
     def patterns(self, action: Action) -> tuple[str, ...]:
         """What the action is allowed on."""
-        match action:
-            case Action.LIST:
-                return (*self.lists, *self.reads, *self.binds)
-            case Action.READ:
-                return (*self.reads, *self.binds)
-            case Action.BIND:
-                return self.binds
-            case Action.DROP:
-                return self.drops
-            case Action.FOLLOW:
-                return (*self.follows, *self.reports)
-            case Action.REPORT:
-                return self.reports
+        return {
+            Action.LIST: (*self.lists, *self.reads, *self.binds),
+            Action.READ: (*self.reads, *self.binds),
+            Action.BIND: self.binds,
+            Action.EXCUSE: self.excuses,
+            Action.DROP: self.drops,
+            Action.FOLLOW: (*self.follows, *self.reports),
+            Action.REPORT: self.reports,
+        }[action]
 
 
 def _trainer(binds: str, *reads: str) -> _Rights:
@@ -81,29 +99,82 @@ def _snapshots(island: str) -> str:
     return f"islands/{island}/rounds/*"
 
 
+_RECORDS: Final = "islands/*/merges/*"
+_LOST: Final = "islands/*/lost"
+_FIRST_SNAPSHOTS: Final = "islands/{basis}/rounds/0"
+_FINALS: Final = "islands/*/final"
+_MERGEABILITY: Final = "mergeability/*"
+
 _TABLE: Final[Mapping[str, _Rights]] = {
-    "partition": _Rights(binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF)),
+    "partition": _Rights(
+        binds=(_ASSIGNMENT, f"{_ASSIGNMENT}/*", names.INIT_REF, names.CLUSTERS_REF)
+    ),
+    "seed": _trainer(names.SEED_REF, _ASSIGNMENT),
     "island": _Rights(
-        reads=(f"{_ASSIGNMENT}/{{index}}", names.INIT_REF, _snapshots("{neighbour}")),
-        binds=("experts/{index}", _CHECKPOINTS, _snapshots("{index}")),
-        drops=(_CHECKPOINTS, _snapshots("{index}")),
+        reads=(
+            f"{_ASSIGNMENT}/{{index}}",
+            names.INIT_REF,
+            names.SEED_REF,
+            names.MEAN_REF,
+            _snapshots("{neighbour}"),
+            _FIRST_SNAPSHOTS,
+        ),
+        binds=(
+            "experts/{index}",
+            _CHECKPOINTS,
+            _snapshots("{index}"),
+            "islands/{index}/merges/*",
+            "islands/{index}/final",
+            "islands/{index}/statistics",
+        ),
+        lists=(_RECORDS, _LOST, _MERGEABILITY),
+        excuses=(_snapshots("{neighbour}"), _FIRST_SNAPSHOTS),
+        drops=(_CHECKPOINTS, _snapshots("{index}"), "islands/{index}/merges/*"),
+    ),
+    "merge": _Rights(
+        reads=(
+            _ASSIGNMENT,
+            names.INIT_REF,
+            _snapshots("*"),
+            _FINALS,
+            "islands/*/statistics",
+            _RECORDS,
+        ),
+        binds=(names.MEAN_REF, names.MERGED_REF, _MERGEABILITY),
+        lists=(_LOST,),
     ),
     "router": _trainer(names.ROUTER_REF, _ASSIGNMENT),
-    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF),
+    "baseline": _trainer(names.BASELINE_REF, _ASSIGNMENT, names.INIT_REF, names.SEED_REF),
     "evaluate": _Rights(
-        reads=(_ASSIGNMENT, names.INIT_REF, "experts/*", names.ROUTER_REF, names.BASELINE_REF),
+        reads=(
+            _ASSIGNMENT,
+            names.INIT_REF,
+            names.SEED_REF,
+            "experts/*",
+            names.CLUSTERS_REF,
+            names.ROUTER_REF,
+            names.BASELINE_REF,
+            _FINALS,
+            names.MERGED_REF,
+            _MERGEABILITY,
+        ),
+        lists=(_LOST,),
         binds=(names.REPORT_REF,),
         follows=_EVERYTHING,
     ),
-    names.OPERATOR: _Rights(lists=_EVERYTHING, drops=_EVERYTHING, follows=_EVERYTHING, reports=()),
+    names.OPERATOR: _Rights(
+        lists=_EVERYTHING,
+        excuses=(_LOST,),
+        drops=_EVERYTHING,
+        follows=_EVERYTHING,
+        reports=(),
+    ),
     names.CLI: _Rights(reads=_EVERYTHING, follows=_EVERYTHING, reports=()),
 }
 """A role that is not here, the hub's among them, may do nothing."""
 
 
-def may(
-    who: Process, action: Action, what: str, job_uid: str, neighbours: Neighbours = ALONE
-) -> bool:
+def may(who: Process, action: Action, what: str, job_uid: str, circle: Circle = ALONE) -> bool:
     """Whether a process may do this to a ref, or to the progress of a step, of a job."""
     rights = _TABLE.get(who.role) if who.job_uid == job_uid else None
     if rights is None:
@@ -111,12 +182,15 @@ def may(
     return any(
         _fits(filled, what)
         for pattern in rights.patterns(action)
-        for filled in _filled(pattern, who, neighbours)
+        for filled in _filled(pattern, who, circle)
     )
 
 
-def _filled(pattern: str, who: Process, neighbours: Neighbours) -> Iterator[str]:
-    around = neighbours.get(who.index, frozenset()) if "{neighbour}" in pattern else (0,)
+def _filled(pattern: str, who: Process, circle: Circle) -> Iterator[str]:
+    if "{basis}" in pattern:
+        yield from (pattern.format(basis="*"),) if circle.common_basis else ()
+        return
+    around = circle.neighbours.get(who.index, frozenset()) if "{neighbour}" in pattern else (0,)
     for neighbour in around:
         yield pattern.format(index=who.index, step=who.step, neighbour=neighbour)
 

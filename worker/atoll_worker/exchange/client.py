@@ -1,6 +1,7 @@
 """A process's side of the exchange: `ports.Artifacts` and `ports.Progress` on one channel."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor
@@ -23,6 +24,16 @@ from atoll_worker.exchange.transfer import Download, Upload
 from atoll_worker.ports import Artifact, Binding, ProgressReport
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """See `ExchangeClient.fetch`."""
+
+    ref: Ref
+    into: Mapping[str, Tensor] | None = None
+    compare: bool = False
+    patience_seconds: float | None = None
+
+
 class ExchangeClient:
     """What a process sees of its hub: `ports.Artifacts` and `ports.Progress` of one step.
 
@@ -37,7 +48,7 @@ class ExchangeClient:
         """To the hub."""
         self._peers = Peers(self.connection, credentials)
         self._progress = HubProgress(self.connection, credentials.process.step)
-        self._bases = Bases(lambda name, depth: self._fetch(name.ref, None, name, depth))
+        self._bases = Bases(lambda name, depth: self._fetch(_Asked(name.ref), name, depth))
         self.traffic = Traffic()
 
     def __enter__(self) -> Self:
@@ -70,7 +81,12 @@ class ExchangeClient:
         return self.connection.retry(lambda effort: self._publish(ref, encoded, effort))
 
     def fetch(
-        self, ref: Ref, into: Mapping[str, Tensor] | None = None, *, compare: bool = False
+        self,
+        ref: Ref,
+        into: Mapping[str, Tensor] | None = None,
+        *,
+        compare: bool = False,
+        patience_seconds: float | None = None,
     ) -> Artifact:
         """See `ports.Artifacts.fetch`.
 
@@ -80,23 +96,25 @@ class ExchangeClient:
                 than new memory.
             compare: Look first whether a tensor of `into` has the very bytes; if so, they are
                 not fetched. Costs 0.13 CPU-s/GB.
+            patience_seconds: How long to retry while nothing moves, if that is not the usual.
         """
-        return self._fetch(ref, into, compare=compare)
+        return self._fetch(_Asked(ref, into, compare, patience_seconds))
 
-    def _fetch(
-        self,
-        ref: Ref,
-        into: Mapping[str, Tensor] | None = None,
-        name: BaseName | None = None,
-        depth: int = 0,
-        *,
-        compare: bool = False,
-    ) -> Artifact:
-        check_ref(ref)
+    def excuse(self, ref: Ref) -> Binding:
+        """Bind a ref to nothing if nothing is bound to it yet; what stands."""
+        request = pb.ExcuseRequest(ref=check_ref(ref))
+        answer = self.connection.retry(
+            lambda _: self.connection.exchange.Excuse(request, timeout=UNARY_SECONDS)
+        )
+        return from_wire(answer.binding)
+
+    def _fetch(self, asked: "_Asked", name: BaseName | None = None, depth: int = 0) -> Artifact:
+        ref = Ref(check_ref(asked.ref))
         answer = self.connection.retry(
             lambda _: self.connection.exchange.Resolve(
                 pb.ResolveRequest(ref=ref), timeout=UNARY_SECONDS
-            )
+            ),
+            asked.patience_seconds,
         )
         if digest_of(answer.manifest) != answer.binding.manifest_digest:
             raise CorruptArtifactError(f"the manifest of {ref} arrived altered: run again")
@@ -107,8 +125,9 @@ class ExchangeClient:
         if name is not None:
             require_digest(name, manifest.digest)
         base = self._bases.of(ref, manifest, depth)
-        decoder = Decoder(manifest, into, base, compare=compare)
-        self._peers.read(ref, answer.place, Download(ref, manifest, decoder, self.traffic))
+        decoder = Decoder(manifest, asked.into, base, compare=asked.compare)
+        download = Download(ref, manifest, decoder, self.traffic)
+        self._peers.read(ref, answer.place, download, asked.patience_seconds)
         return decoder.finish()
 
     def bindings(self, prefix: str = "") -> Mapping[Ref, Binding]:

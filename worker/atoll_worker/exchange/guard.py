@@ -9,13 +9,13 @@ UNAUTHENTICATED for a caller who is nobody, PERMISSION_DENIED with a sentence fo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from atoll_api.names import Process
-from atoll_worker.exchange.access import Action, Neighbours, may
+from atoll_worker.exchange.access import ALONE, Action, Circle, may
 from atoll_worker.exchange.identity import sole_process
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -27,7 +27,7 @@ class Guard:
     """Stands in front of the store of one job."""
 
     job_uid: str
-    neighbours: Neighbours = field(default_factory=dict)
+    circle: Circle = ALONE
 
     async def caller(self, context: Context) -> Process:
         """Who calls; ends the call with UNAUTHENTICATED if that is nobody of this job."""
@@ -60,4 +60,4 @@ class Guard:
 
     def permits(self, caller: Process, action: Action) -> Callable[[str], bool]:
         """Whether the caller may do this to a ref, or to a step."""
-        return lambda what: may(caller, action, what, self.job_uid, self.neighbours)
+        return lambda what: may(caller, action, what, self.job_uid, self.circle)

@@ -152,6 +152,10 @@ def checked(manifest: Manifest) -> Manifest:
     return manifest
 
 
+ABSENCE: Final = Manifest(())
+"""What a ref is bound to whose snapshot did not come in time: the same for all."""
+
+
 def parse(content: bytes) -> Manifest:
     """Read a manifest that anybody may have written.
 

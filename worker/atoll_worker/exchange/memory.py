@@ -4,7 +4,8 @@ For tests, and for running a role without a hub.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from atoll_api.names import Ref
 from atoll_worker.errors import RejectedError
@@ -68,6 +69,63 @@ class MemoryArtifacts:
         with self._lock:
             for ref in refs:
                 self._bindings.pop(ref, None)
+
+
+class MemoryCircle:
+    """Islands of one process, each on its own thread: one works while the others wait.
+
+    So their results do not depend on who is fast, and torch's one random state is never shared.
+    """
+
+    def __init__(self, artifacts: MemoryArtifacts) -> None:
+        self.artifacts = artifacts
+        self._news = threading.Condition()
+
+    @contextmanager
+    def working(self) -> Iterator["MemoryNeighbourhood"]:
+        """For the thread of one island: its turn, given up whenever it waits."""
+        with self._news:
+            try:
+                yield MemoryNeighbourhood(self.artifacts, self._news)
+            finally:
+                self._news.notify_all()
+
+
+class MemoryNeighbourhood:
+    """Implements `ports.Neighbourhood`, and with it `ports.Onlooker`."""
+
+    def __init__(self, artifacts: MemoryArtifacts, news: threading.Condition) -> None:
+        self._artifacts = artifacts
+        self._news = news
+
+    def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
+        """See `ports.Onlooker.wait`."""
+
+        def all_there() -> bool:
+            return all(ref in self._artifacts.bindings() for ref in refs)
+
+        with self._news:
+            self._news.notify_all()  # what this thread has bound since is news to others
+            self._news.wait_for(all_there, seconds)
+        bound = self._artifacts.bindings()
+        return {ref: bound[ref].digest for ref in refs if ref in bound}
+
+    def fetch(self, ref: Ref, patience_seconds: float) -> Artifact:
+        """See `ports.Onlooker.fetch`."""
+        del patience_seconds
+        return self._artifacts.fetch(ref)
+
+    def excuse(self, ref: Ref) -> Binding:
+        """See `ports.Onlooker.excuse`."""
+        return self._artifacts.publish(ref, Artifact({}))  # of `ABSENCE`'s digest
+
+    def offer(self, ref: Ref, artifact: Artifact) -> Binding:
+        """See `ports.Neighbourhood.offer`."""
+        return self._artifacts.publish(ref, artifact)
+
+    def withdraw(self, refs: Sequence[Ref]) -> None:
+        """See `ports.Neighbourhood.withdraw`."""
+        self._artifacts.drop(refs)
 
 
 class MemoryProgress:

@@ -125,13 +125,21 @@ class Offering:
             self._let_go([ref])
         return binding
 
+    def fetch(self, ref: Ref, patience_seconds: float) -> Artifact:
+        """See `ports.Onlooker.fetch`."""
+        return self._client.fetch(ref, patience_seconds=patience_seconds)
+
+    def excuse(self, ref: Ref) -> Binding:
+        """See `ports.Onlooker.excuse`."""
+        return self._client.excuse(ref)
+
     def withdraw(self, refs: Sequence[Ref]) -> None:
         """Unbind refs at the hub, and serve them no longer."""
         self._client.drop(refs)
         self._let_go(refs)
 
-    def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[str, str]:
-        """Wait until all refs are bound, or for so long; digests of those that are, by ref."""
+    def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
+        """See `ports.Onlooker.wait`."""
         return self._watching.wait(refs, seconds)
 
     def _let_go(self, refs: Sequence[Ref]) -> None:

@@ -50,16 +50,28 @@ class Peers:
             for connection in self._connections.values():
                 connection.close()
 
-    def read(self, ref: str, place: pb.Place, download: Download) -> None:
+    def read(
+        self,
+        ref: str,
+        place: pb.Place,
+        download: Download,
+        patience_seconds: float | None = None,
+    ) -> None:
         """Have all of a download, from its holder or else from the hub.
+
+        Args:
+            ref: Of what.
+            place: Where it is.
+            download: What is wanted of it.
+            patience_seconds: With the hub, if that is not the usual.
 
         Raises:
             UnavailableError: neither has the bytes, and nothing of them came for a while.
             CorruptArtifactError: a blob does not have the digest it is named by.
         """
         if not place.here and not self._read_from_holder(place, download):
-            self._want(ref)
-        self._hub.retry(lambda effort: download.run(self._hub, effort))
+            self._want(ref, patience_seconds)
+        self._hub.retry(lambda effort: download.run(self._hub, effort), patience_seconds)
 
     def _read_from_holder(self, place: pb.Place, download: Download) -> bool:
         holder = process_of_step(self._credentials.process.job_uid, place.holder_step)
@@ -87,7 +99,7 @@ class Peers:
                 )
             return self._connections[holder, address]
 
-    def _want(self, ref: str) -> None:
+    def _want(self, ref: str, patience_seconds: float | None) -> None:
         """Ask the hub for the bytes until it has them.
 
         Raises:
@@ -107,7 +119,7 @@ class Peers:
                 raise StalledError(f"{ref} is still with its holder")
 
         try:
-            self._hub.retry(attempt)
+            self._hub.retry(attempt, patience_seconds)
         except UnavailableError as error:
             holder = f"{place.holder_step} at {place.holder_address}"
             raise UnavailableError(

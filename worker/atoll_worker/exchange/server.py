@@ -39,6 +39,7 @@ from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.holders import Holder, Holders
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.line import BulkLimits, Line, Turn
+from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.requests import PlainReading, Unreadable
 from atoll_worker.exchange.shelf import ChangedError, NotBoundError, Shelf, Writer
@@ -263,6 +264,15 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
             self._holders.hold(bound.ref, holder)
             self._tell(bound)
         return pb.HoldResponse(binding=to_binding(bound))
+
+    @_refusing
+    async def Excuse(self, request: pb.ExcuseRequest, context: Servicer) -> pb.ExcuseResponse:
+        """Bind a ref to nothing, unless it is bound already, and tell those who watch."""
+        await self._guard.require(context, Action.EXCUSE, request.ref)
+        bound, news = await self._threads.call(self._store.hold, request.ref, ABSENCE.to_bytes())
+        if news:
+            self._tell(bound)
+        return pb.ExcuseResponse(binding=to_binding(bound))
 
     @_refusing
     async def Want(self, request: pb.WantRequest, context: Servicer) -> pb.WantResponse:

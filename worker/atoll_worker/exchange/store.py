@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -193,7 +193,7 @@ class Store:
         """
         manifest = manifests.parse(content)
         manifests.check_ref(ref)
-        with self._bind_lock:
+        with self._bind_lock, self._pinned(Pin(manifest.digest, manifest.content)):
             with self._lock:
                 self._files.check()
                 if ref in self._index.refs:
@@ -297,35 +297,41 @@ class Store:
     @contextmanager
     def _reading(self, ref: str) -> Iterator[Bound]:
         """Keep what a ref is bound to until the end, also if it is dropped meanwhile."""
-        with self._lock:
-            bound = self._bound(ref)
-            reader = next(self._count)
-            self._readers[reader] = Pin(bound.digest, bound.content)
-        try:
+        with ExitStack() as kept:
+            with self._lock:
+                bound = self._bound(ref)
+                kept.enter_context(self._pinned(Pin(bound.digest, bound.content)))
             yield bound
+
+    @contextmanager
+    def _pinned(self, pin: Pin) -> Iterator[None]:
+        """Keep what no ref may lead to, or no longer."""
+        with self._lock:
+            reader = next(self._count)
+            self._readers[reader] = pin
+        try:
+            yield
         finally:
             with self._lock:
                 del self._readers[reader]
-                with suppress(WorkerError):  # the reader has what it asked for
-                    self._collect()  # what was dropped while it was read
+                with suppress(WorkerError):  # whoever kept it has what it asked for
+                    self._collect()  # what was dropped meanwhile
 
     def _load(self) -> None:
         for name in self._disk.names(self._files.packs):
-            pack = self._load_pack(self._files.packs / name)
-            if pack is not None:
-                self._index.add(pack)
+            self._add_pack(self._files.packs / name)
         for name in self._disk.names(self._files.refs):
             self._load_ref(self._files.refs / name)
 
-    def _load_pack(self, path: Path) -> packs.Pack | None:
+    def _add_pack(self, path: Path) -> None:
         try:
             length = packs.head_bytes(self._disk.read(path, 0, packs.PREFIX.size))
             head = self._disk.read(path, 0, length)
-            return packs.read_head(path.name, head, self._disk.size(path))
+            self._index.add(packs.read_head(path.name, head, self._disk.size(path)))
         except RemoteError:
             raise
         except (ValueError, OSError):
-            return None  # whoever reads a ref that needs it is told
+            return  # whoever reads a ref that needs it is told
 
     def _load_ref(self, path: Path) -> None:
         try:
@@ -438,11 +444,8 @@ class Store:
         """Take note of a binding that another hub of the same bucket made first."""
         with self._lock, self._files.writing(0):
             for name in self._disk.names(self._files.packs):
-                pack = (
-                    None if name in self._index.packs else self._load_pack(self._files.packs / name)
-                )
-                if pack is not None:
-                    self._index.add(pack)
+                if name not in self._index.packs:
+                    self._add_pack(self._files.packs / name)
             self._load_ref(self._files.ref_path(ref))
             self._garbage = True
             return self._index.refs[ref]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import grpc
 
 from atoll.exchange.v1 import exchange_pb2 as pb
+from atoll_api.names import Ref
 from atoll_worker.exchange.connection import Connection, backoff_seconds
 
 RENEW_SECONDS: Final = 60.0
@@ -51,7 +52,7 @@ class Watching:
             call.cancel()
         self._thread.join()
 
-    def wait(self, refs: Collection[str], seconds: float) -> Mapping[str, str]:
+    def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
         """Wait until all refs are bound, or for so long; digests of those that are, by ref."""
         with self._news:
             self._news.wait_for(lambda: all(ref in self._bound for ref in refs), seconds)

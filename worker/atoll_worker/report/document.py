@@ -6,6 +6,8 @@ findings, so they are what the `report` artifact carries. `Report` adds facts of
 
 from typing import Literal
 
+from pydantic import Field
+
 from atoll_api.base import FrozenModel, Items
 from atoll_api.status import Metric
 
@@ -86,7 +88,9 @@ class SystemScores(FrozenModel):
     flops_per_step: float
     """Of one sample and one evaluation of the field, router included."""
     holdout_loss: float
-    """The task's loss on the holdout at fixed corruptions."""
+    """The task's loss on the holdout at fixed corruptions; of text, on what follows the prefix."""
+    measures: dict[str, float] = Field(default_factory=dict)
+    """More scores on the same, of a task that has them, such as `bitsPerByte`."""
     samples: SampleScores | None = None
     """None for a task that cannot be sampled."""
     frechet_ratio: float | None = None
@@ -115,6 +119,8 @@ class TrainedModel(FrozenModel):
     """Loss on the holdout of its own part, measured here."""
     other_parts_loss: float | None = None
     """Loss on everybody else's: what it was never meant for."""
+    measures: dict[str, float] = Field(default_factory=dict)
+    """More scores on the whole holdout, of a task that has them."""
     loss_curve: Items[Items[float]] = ()
     """[step, training loss]."""
 
@@ -142,6 +148,75 @@ class RouterFacts(FrozenModel):
     bins: Items[RouterBin]
 
 
+class Continuation(FrozenModel):
+    """What a system writes after the beginning of a text of the holdout."""
+
+    system: str
+    prompt: str
+    text: str
+
+
+class TextFacts(FrozenModel):
+    """How texts were routed, and what they look like."""
+
+    router: str
+    settings: dict[str, float]
+    """Of the router; `prefix` is the bytes it saw, and the rest is what was scored."""
+    scored_texts: int
+    agreement: float
+    """Share of those whose part, by the prefix alone, is the one of the whole text."""
+    temperature: float
+    """Of the continuations."""
+    examples: Items[Items[str]]
+    """A few texts of each island's part."""
+    continuations: Items[Continuation]
+
+
+class Mergeability(FrozenModel):
+    """How well the islands would merge after some step (arXiv 2507.06542, section 4)."""
+
+    step: int
+    islands: int
+    """That were there."""
+    local: dict[str, float]
+    """Mean over the islands of `loss`, and of what else the task measures, on the holdout."""
+    merged: dict[str, float]
+    """The same of the mean of their weights."""
+    gap: float
+    """Loss of the mean less the mean of the losses: below 0, merging helps."""
+    consensus_distance: float
+    """mean |x_k - mean|^2 / |mean|^2."""
+
+
+class IslandRounds(FrozenModel):
+    """The rounds of one island."""
+
+    island: int
+    merges: int
+    """In which it took at least one other's weights."""
+    snapshots: int
+    """Of others, that it took."""
+    notes: Items[str] = ()
+    """Rounds in which somebody was missing, and why; the last few."""
+
+
+class MergingFacts(FrozenModel):
+    """How weights were exchanged, and what came of it."""
+
+    strategy: str
+    graph: str
+    rounds: int
+    spectral_gap: float | None = None
+    """1 - |W - 11^T/N|_2 of the mixing matrix; None for gossip, which has none."""
+    weights: str
+    """Of the final merge."""
+    reestimated: bool
+    """Whether norm statistics were measured anew by the islands."""
+    mergeability: Items[Mergeability]
+    """On the way, and last of all at the end."""
+    islands: Items[IslandRounds]
+
+
 class Verdict(FrozenModel):
     """The answer to the only question that a reader has at first."""
 
@@ -160,11 +235,16 @@ class Findings(FrozenModel):
     partition: PartitionFacts
     contract: dict[str, str]
     combine: str
-    """The strategy that the job chose."""
+    """The strategy that the job chose; `Merged` where there is one model."""
     systems: Items[SystemScores]
     islands: Items[TrainedModel]
     baseline: TrainedModel | None = None
-    router: RouterFacts
+    router: RouterFacts | None = None
+    """None where none was trained."""
+    text: TextFacts | None = None
+    """None for data that are no text."""
+    merging: MergingFacts | None = None
+    """None for an ensemble."""
     sampling: SamplingFacts | None = None
     verdict: Verdict
     parents: dict[str, str]
@@ -205,12 +285,13 @@ class Report(FrozenModel):
 
 
 def metrics(findings: Findings) -> tuple[Metric, ...]:
-    """The headline numbers of the status: three a system, as decimal strings."""
+    """The headline numbers of the status: a few a system, as decimal strings."""
     found: list[Metric] = []
     for system in findings.systems:
         numbers = {"HoldoutLoss": system.holdout_loss}
         if system.samples is not None:
             numbers["FrechetTrain"] = system.samples.frechet_train.mean
             numbers["FrechetHoldout"] = system.samples.frechet_holdout.mean
+        numbers |= {name[0].upper() + name[1:]: value for name, value in system.measures.items()}
         found += [Metric(name=n, model=system.name, value=f"{v:.4f}") for n, v in numbers.items()]
     return tuple(found)

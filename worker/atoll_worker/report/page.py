@@ -62,7 +62,13 @@ def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
     """
     findings = report.findings
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": _number, "spread": _spread, "short": _short, "bytes": _bytes}
+    environment.filters |= {
+        "number": _number,
+        "spread": _spread,
+        "short": _short,
+        "bytes": _bytes,
+        "words": _words,
+    }
     environment.globals["colour"] = charts.island_colour
     template = resources.files("atoll_worker.report").joinpath("page.html.j2").read_text("utf-8")
     return environment.from_string(template).render(
@@ -70,6 +76,7 @@ def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
         findings=findings,
         title=TITLES[findings.verdict.outcome],
         chosen=findings.system(findings.combine),
+        measures=list(dict.fromkeys(name for it in findings.systems for name in it.measures)),
         charts={name: Markup(svg) for name, svg in _charts(findings, parts).items()},  # noqa: S704 (drawn here from numbers)
         grids=_grids(findings, samples),
         parts=_parts(findings, parts),
@@ -80,9 +87,13 @@ def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
 def _charts(findings: Findings, parts: Parts) -> dict[str, str]:
     drawn = {
         "losses": charts.loss_curves(findings.islands, findings.baseline),
-        "router": charts.router_over_time(findings.router),
-        "division": charts.division(parts.xy_P2, parts.island_P),
     }
+    if findings.text is None or findings.partition.type == "TextClusters":
+        drawn["division"] = charts.division(parts.xy_P2, parts.island_P)
+    if findings.merging is not None:
+        drawn["mergeability"] = charts.mergeability(findings.merging.mergeability)
+    if findings.router is not None:
+        drawn["router"] = charts.router_over_time(findings.router)
     if findings.sampling is not None:
         drawn["distances"] = charts.distances(findings.systems, findings.sampling.floor)
     return drawn
@@ -134,6 +145,11 @@ def _spread(value: Spread, digits: int = 3) -> str:
 
 def _short(digest: str) -> str:
     return digest[:19] + "…" if len(digest) > 20 else digest
+
+
+def _words(name: str) -> str:
+    """A name in camelCase as words."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def _bytes(value: int | None) -> str:

@@ -37,6 +37,6 @@ def parts_of(dataset: Dataset, assignment: Assignment) -> Parts:
     return Parts(
         xy_P2=assignment.picture_xy_P2,
         island_P=island_N[assignment.picture_index_P],
-        mean_KD=torch.stack([x.mean(dim=0) for x in own]),
+        mean_KD=torch.stack([x.float().mean(dim=0) for x in own]),
         few=tuple(x[:: max(1, len(x) // SAMPLES)][:SAMPLES] for x in own),
     )

@@ -30,7 +30,7 @@ def run(order: BaselineOrder, context: Context) -> None:
         return
     use_threads(order.threads)
     task = load_task(order.task)
-    dataset = load(order.data)
+    dataset = load(order.data, order.task.context)
     origin = Origin.fetch(context.artifacts, names.ASSIGNMENT_REF, dataset)
     part = Part.of(dataset, dataset.train)
     job = ExpertJob(

@@ -15,6 +15,7 @@ from atoll_worker.evaluate.loading import Job, load_job
 from atoll_worker.evaluate.reference import make_reference
 from atoll_worker.evaluate.rules import names_to_score
 from atoll_worker.evaluate.scoring import GRID_SAMPLES, Scored, score
+from atoll_worker.evaluate.text_candidates import CONTROLS
 from atoll_worker.ports import Artifact, Context, ProgressReport
 from atoll_worker.report.document import Findings, Report, metrics
 from atoll_worker.report.files import write_whole
@@ -48,7 +49,7 @@ def run(order: EvaluateOrder, context: Context) -> None:
 def _measure(job: Job, order: EvaluateOrder, steps: "_Steps") -> tuple[Findings, dict[str, Tensor]]:
     """All numbers, and the samples for the page by name."""
     sampler = sampler_of(job, order)
-    holdout = Holdout(job.task, job.dataset, job.assignment, order.seed)
+    holdout = Holdout(job.task, job.dataset, job.assignment, order.seed, prefix=_prefix(order))
     steps.tick("training the feature net" if sampler else "measuring losses")
     reference = None if sampler is None else make_reference(job.dataset, job.assignment)
     sampling = None if sampler is None or reference is None else (sampler, reference)
@@ -63,6 +64,12 @@ def _measure(job: Job, order: EvaluateOrder, steps: "_Steps") -> tuple[Findings,
         rows = job.dataset.train[:: max(1, len(job.dataset.train) // GRID_SAMPLES)]
         grids = {"Real": job.dataset.x_ND[rows[:GRID_SAMPLES]], **grids}
     return findings, grids
+
+
+def _prefix(order: EvaluateOrder) -> int:
+    """Tokens of a text by which it is routed; 0 for what is no text."""
+    chosen = order.router.centroid or order.router.likelihood
+    return chosen.prefix if chosen and not order.merging else int(order.task.context is not None)
 
 
 def _write(folder: Path, report: Report, pictures: dict[str, Tensor], job: Job) -> None:
@@ -85,8 +92,13 @@ class _Steps:
     def __init__(self, order: EvaluateOrder, context: Context) -> None:
         self._context = context
         self._done = 0
-        systems = len(names_to_score(order.evaluation.strategies, order.combine)) + order.baseline
-        self._total = 2 + systems * (1 + order.evaluation.seeds)
+        combined = (
+            2 if order.merging else len(names_to_score(order.evaluation.strategies, order.combine))
+        )
+        systems = combined + order.baseline
+        text = order.task.context is not None and not order.merging
+        seeds = order.evaluation.seeds if order.task.type == "Diffusion" else 0
+        self._total = 2 + (systems + text * len(CONTROLS)) * (1 + seeds)
         self._message = ""
 
     def tick(self, message: str = "") -> None:

@@ -16,6 +16,7 @@ from atoll_api.hub_order import HubOrder
 from atoll_api.names import HUB, Process
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange import identity
+from atoll_worker.exchange.access import Circle
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.opening import opened
 from atoll_worker.exchange.progress import ProgressBook
@@ -68,7 +69,7 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
 
 
 def _guard(order: HubOrder) -> Guard:
-    return Guard(order.job.uid, {i: frozenset(it) for i, it in enumerate(order.neighbours)})
+    return Guard(order.job.uid, Circle.of(order.neighbours, common_basis=order.common_basis))
 
 
 async def _keep_house(

@@ -1,30 +1,33 @@
-"""The island role: train one expert on its own part, alone."""
+"""The island role: train on its own part, alone or with an exchange now and then."""
 
 from atoll_api import names
-from atoll_api.work_order import IslandOrder
+from atoll_api.work_order import IslandOrder, refs_written
 from atoll_worker.data.load import load
 from atoll_worker.data.part import Part
 from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Context
 from atoll_worker.tasks.registry import load_task
 from atoll_worker.train.expert import ExpertJob, train_expert
+from atoll_worker.train.member import Member, train_member
+from atoll_worker.train.network import TaskNetwork
+from atoll_worker.train.norms import publish_statistics
 from atoll_worker.train.origin import Origin
 from atoll_worker.train.session import World, use_threads
 
 
 def run(order: IslandOrder, context: Context) -> None:
-    """Publish `experts/<i>`; returns at once when it is bound already.
+    """Publish `experts/<i>`, or what a strategy that merges wants; returns at once when it is there.
 
     Raises:
-        WorkerError: see `train.expert.train_expert`; ContractError when the data here are not
-            the data that were divided.
+        WorkerError: see `train.expert.train_expert` and `train.member.train_member`;
+            ContractError when the data here are not the data that were divided.
     """
-    ref = names.expert_ref(order.island)
-    if ref in context.artifacts.bindings(ref):
+    refs = refs_written(order)
+    if all(ref in context.artifacts.bindings(ref) for ref in refs):
         return
     use_threads(order.threads)
     task = load_task(order.task)
-    dataset = load(order.data)
+    dataset = load(order.data, order.task.context)
     origin = Origin.fetch(context.artifacts, names.island_assignment_ref(order.island), dataset)
     job = ExpertJob(
         order=order,
@@ -35,5 +38,17 @@ def run(order: IslandOrder, context: Context) -> None:
         train=Part.of(dataset, origin.partition.tensors["train"]),
         holdout=Part.of(dataset, origin.partition.tensors["holdout"]),
     )
-    expert = train_expert(job, task, dataset, World(context, WireMeter(order.hub)))
-    origin.publish(context.artifacts, ref, order.role, expert)
+    meets = "island" if order.merging else "other"
+    world = World(context, WireMeter(order.hub, unknown=meets))
+    if order.merging is None:
+        expert = train_expert(job, task, dataset, world)
+        origin.publish(context.artifacts, names.expert_ref(order.island), order.role, expert)
+        return
+    assert context.neighbourhood is not None, "an island that merges has neighbours"
+    network = TaskNetwork(order, task, dataset, job.train)
+    member = Member(job, order, order.merging, context.neighbourhood, network)
+    ref = names.final_ref(order.island)
+    if ref not in context.artifacts.bindings(ref):
+        trained = train_member(member, task, dataset, world)
+        origin.publish(context.artifacts, ref, order.role, trained)
+    publish_statistics(member, task, dataset, world)

@@ -5,9 +5,14 @@ step that all others wait for.
 """
 
 from atoll_api import names
+from atoll_api.spec.partition import TextClusters
 from atoll_api.work_order import PartitionOrder
+from atoll_worker.data.assignment import Assignment
+from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
 from atoll_worker.data.partition import check_sizes, divide
+from atoll_worker.data.text_clusters import TextClusterer
+from atoll_worker.data.text_partition import divide_text
 from atoll_worker.ports import Context, ProgressReport
 from atoll_worker.tasks.registry import load_task
 from atoll_worker.train.initial import initialization
@@ -15,6 +20,8 @@ from atoll_worker.train.initial import initialization
 
 def run(order: PartitionOrder, context: Context) -> None:
     """Publish `assignment/<i>` for each island, and `assignment` last: that one means done.
+
+    Before them comes `clusters`, where text was divided by its clusters: what places new texts.
 
     Raises:
         BadTaskError: the task, whose initialization is asked for, breaks its protocol.
@@ -24,13 +31,16 @@ def run(order: PartitionOrder, context: Context) -> None:
         return
     total = order.count + 2
     context.progress.report(ProgressReport(0, total, message="reading the data"))
-    dataset = load(order.data)
+    dataset = load(order.data, order.context)
     context.progress.report(ProgressReport(1, total, message="dividing the data"))
-    assignment = divide(dataset, order.partition, order.count, order.seed)
+    assignment, clusterer = _divide(dataset, order)
     check_sizes(assignment, order.batch_size, order.partition)
     if order.initialization is not None:
         task = load_task(order.initialization)
         context.artifacts.publish(names.INIT_REF, initialization(task, dataset, order.seed))
+    if clusterer is not None:
+        clusters = clusterer.to_artifact(assignment.identity(dataset))
+        context.artifacts.publish(names.CLUSTERS_REF, clusters)
     for island in range(order.count):
         ref = names.island_assignment_ref(island)
         context.artifacts.publish(ref, assignment.part_artifact(dataset, island))
@@ -38,3 +48,10 @@ def run(order: PartitionOrder, context: Context) -> None:
     context.artifacts.publish(names.ASSIGNMENT_REF, artifact)
     sizes = ", ".join(str(size) for size in assignment.sizes)
     context.progress.report(ProgressReport(total, total, message=f"samples an island: {sizes}"))
+
+
+def _divide(dataset: Dataset, order: PartitionOrder) -> tuple[Assignment, TextClusterer | None]:
+    if order.partition.type == "TextClusters":
+        settings = order.partition.text_clusters or TextClusters()
+        return divide_text(dataset, settings, order.count, order.seed)
+    return divide(dataset, order.partition, order.count, order.seed), None

@@ -43,7 +43,7 @@ def run(order: RouterOrder, context: Context) -> None:
         return
     use_threads(order.threads)
     task = load_task(order.task)
-    dataset = load(order.data)
+    dataset = load(order.data, order.task.context)
     origin = Origin.fetch(context.artifacts, names.ASSIGNMENT_REF, dataset)
     assignment = Assignment.from_artifact(origin.partition, dataset)
     part = Part.of(dataset, dataset.train)

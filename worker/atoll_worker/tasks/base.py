@@ -35,7 +35,7 @@ class Batch:
     """Samples as the dataset has them."""
 
     x_BD: Tensor
-    """float32, scaled to [-1, 1] for images."""
+    """float32, scaled to [-1, 1] for images; uint8 tokens (B, L) for text."""
     label_B: Tensor | None
     """int64, or None when the data have no labels."""
     num_classes: int = 0

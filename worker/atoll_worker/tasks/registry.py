@@ -8,11 +8,13 @@ from typing import Any
 from atoll_api.spec.task import ClassificationTask as ClassificationSettings
 from atoll_api.spec.task import CustomTask as CustomSettings
 from atoll_api.spec.task import DiffusionTask as DiffusionSettings
+from atoll_api.spec.task import LanguageTask as LanguageSettings
 from atoll_api.spec.task import Task as TaskSpec
 from atoll_worker.errors import BadTaskError
 from atoll_worker.tasks.base import Task
 from atoll_worker.tasks.classification.task import ClassificationTask
 from atoll_worker.tasks.diffusion.task import DiffusionTask
+from atoll_worker.tasks.language.task import LanguageTask
 
 _METHODS = ("build_model", "corrupt", "predict", "losses", "contract")
 
@@ -27,6 +29,8 @@ def load_task(spec: TaskSpec) -> Task:
         return DiffusionTask(spec.diffusion or DiffusionSettings())
     if spec.type == "Classification":
         return ClassificationTask(spec.classification or ClassificationSettings())
+    if spec.type == "Language":
+        return LanguageTask(spec.language or LanguageSettings())
     if spec.custom is None:
         raise BadTaskError("task.custom is missing: give task.custom.entrypoint: module:Class")
     return _load_custom(spec.custom)

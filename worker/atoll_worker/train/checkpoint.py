@@ -25,15 +25,24 @@ def snapshot(state: TrainingState) -> Artifact:
     tensors |= {f"ema/{name}": value for name, value in state.ema.state().items()}
     tensors |= {f"optimizer/{name}": value for name, value in state.optimizer.state().items()}
     curve: list[JsonValue] = [[step, loss] for step, loss in state.curve]
+    copied = {name: value.detach().clone() for name, value in tensors.items()}
+    kept = {f"kept/{name}": value for name, value in state.kept.items()}
     return Artifact(
-        tensors={name: value.detach().clone() for name, value in tensors.items()},
+        tensors=copied | kept,
         metadata={
             "role": "checkpoint",
             "step": state.step,
+            "rounds": state.rounds,
+            "history": list(state.history),
             "lossCurve": curve,
             "lossSum": float(state.loss_sum),
         },
     )
+
+
+def number_of(state: TrainingState) -> int:
+    """The number of a checkpoint's ref: grows with each step and with each round that is over."""
+    return state.step + state.rounds
 
 
 def restore(state: TrainingState, checkpoint: Artifact) -> None:
@@ -54,9 +63,13 @@ def restore(state: TrainingState, checkpoint: Artifact) -> None:
 
 def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     metadata: dict[str, object] = dict(checkpoint.metadata)
-    step, curve, loss_sum = (metadata[key] for key in ("step", "lossCurve", "lossSum"))
-    if not isinstance(step, int) or not isinstance(curve, list):
-        raise TypeError("step or lossCurve")
+    step, rounds, curve, loss_sum, history = (
+        metadata[key] for key in ("step", "rounds", "lossCurve", "lossSum", "history")
+    )
+    if not isinstance(step, int) or not isinstance(rounds, int):
+        raise TypeError("step or rounds")
+    if not isinstance(curve, list) or not isinstance(history, list):
+        raise TypeError("lossCurve or history")
     model, ema, optimizer = (
         _below(prefix, checkpoint) for prefix in ("model/", "ema/", "optimizer/")
     )
@@ -69,6 +82,9 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     state.curve = [(int(at), float(loss)) for at, loss in curve]
     state.loss_sum = torch.tensor(loss_sum, dtype=torch.float64)
     state.step = step
+    state.rounds = rounds
+    state.history = history
+    state.kept = _below("kept/", checkpoint)
 
 
 def _below(prefix: str, artifact: Artifact) -> dict[str, Tensor]:
@@ -129,9 +145,23 @@ class CheckpointWriter:
     hub refuses, or cannot be told, is kept in `problem`: it costs a resume, not the training.
     """
 
-    def __init__(self, artifacts: Artifacts, step_name: StepName) -> None:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        step_name: StepName,
+        saved: Callable[[int], None] = lambda _number: None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            artifacts: where checkpoints go.
+            step_name: whose they are.
+            saved: called on the thread with the number of each that is saved; what it raises is
+                a problem of the save.
+        """
         self._artifacts = artifacts
         self._step_name = step_name
+        self._saved = saved
         self._wake = threading.Condition()
         self._waiting: tuple[int, Artifact] | None = None
         self._busy = False
@@ -141,10 +171,10 @@ class CheckpointWriter:
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def save(self, step: int, checkpoint: Artifact) -> None:
+    def save(self, number: int, checkpoint: Artifact) -> None:
         """Take a snapshot over, to be saved as soon as the one before it is."""
         with self._wake:
-            self._waiting = (step, checkpoint)
+            self._waiting = (number, checkpoint)
             self._wake.notify_all()
 
     def finish(self) -> str:
@@ -166,18 +196,19 @@ class CheckpointWriter:
                 self._wake.wait_for(lambda: self._waiting is not None or self._closed)
                 if self._waiting is None:
                     return
-                (step, checkpoint), self._waiting, self._busy = self._waiting, None, True
+                (number, checkpoint), self._waiting, self._busy = self._waiting, None, True
             try:
-                self.problem = self._save(step, checkpoint)
+                self.problem = self._save(number, checkpoint)
             finally:
                 with self._wake:
                     self._busy = False
                     self._wake.notify_all()
 
-    def _save(self, step: int, checkpoint: Artifact) -> str:
+    def _save(self, number: int, checkpoint: Artifact) -> str:
         try:
-            self._artifacts.publish(names.checkpoint_ref(self._step_name, step), checkpoint)
+            self._artifacts.publish(names.checkpoint_ref(self._step_name, number), checkpoint)
+            self._saved(number)
             self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
         except Exception as error:  # noqa: BLE001 - a thread that dies would hang `finish`
-            return f"checkpoint of step {step} not saved: {error}"
+            return f"checkpoint of step {checkpoint.metadata['step']} not saved: {error}"
         return ""

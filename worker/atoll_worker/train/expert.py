@@ -17,7 +17,7 @@ from atoll_worker.data.part import Part
 from atoll_worker.exchange.encoding import received
 from atoll_worker.ports import Artifact, Base
 from atoll_worker.tasks.base import Batch, Inputs, Task
-from atoll_worker.train.initial import base_of, initial_model
+from atoll_worker.train.initial import base_of, starting_model
 from atoll_worker.train.loop import LoopSettings, LossFunction, TrainingState
 from atoll_worker.train.protocol_check import try_task
 from atoll_worker.train.seeds import derive
@@ -35,7 +35,7 @@ class ExpertJob:
     Attributes:
         order: task, data, training, seed and step.
         name: for messages, such as `island 2`.
-        island: whose expert; None for the baseline.
+        island: whose expert; None for the baseline and the seed.
         steps: optimizer steps.
         batch_size: samples a step.
         train: what it may learn from.
@@ -52,21 +52,22 @@ class ExpertJob:
 
 
 def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> Artifact:
-    """Train, judge before and after, and describe; without parents and partition yet.
+    """Train, judge before and after, and describe; the partition is not among the parents yet.
 
     The expert is the moving average of the weights, as its readers will have it: what is judged
-    is what is published. `gatePassed` says whether its holdout loss
-    is below that of its initialization: an expert that is not is reported, not hidden.
+    is what is published. `gatePassed` says whether its holdout loss is below that of what it began
+    with, the seed or the initialization: an expert that is not is reported, not hidden.
 
     Raises:
         NotFiniteError: the loss became NaN or infinite.
         DisruptedError: told to stop; a checkpoint is saved.
         BadTaskError: the task breaks its protocol.
-        RejectedError: a Delta is asked for, and its base is not bound.
+        RejectedError: a Delta is asked for, and its base is not bound; or there is no seed.
+        ContractError: the seed's weights do not fit.
     """
-    order = job.order
-    base = base_of(order.encoding, world.context.artifacts, task, dataset, order.seed)
-    initial = initial_model(task, dataset, order.seed)
+    order, artifacts = job.order, world.context.artifacts
+    initial, seed = starting_model(order, artifacts, task, dataset)
+    base = base_of(order, artifacts, task, dataset, seed)
     flops = flops_per_sample(task, initial, job.train, job.batch_size)
     before = holdout_loss(task, initial, job)
     run = Run(
@@ -77,7 +78,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
     )
     state = train(
         run,
-        lambda: initial_model(task, dataset, order.seed),
+        lambda: copy.deepcopy(initial),
         expert_loss(task, job.train, job.batch_size),
         world,
     )
@@ -92,7 +93,8 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
         "gatePassed": after < before,
         "flopsPerSample": flops,
     }
-    return Artifact(expert.state_dict(), metadata, encoding=order.encoding, base=base)
+    parents = () if seed is None else (seed.digest,)
+    return Artifact(expert.state_dict(), metadata, parents, order.encoding, base)
 
 
 def flops_per_sample(task: Task, model: nn.Module, part: Part, batch_size: int) -> int:
@@ -135,11 +137,17 @@ def holdout_loss(task: Task, model: nn.Module, job: ExpertJob) -> float:
 
 
 def judged_inputs(task: Task, part: Part, seed: int) -> Iterator[tuple[Inputs, Tensor]]:
-    """Corrupted samples of a part and their positions, every sample equally often."""
+    """Corrupted samples of a part and their positions, every sample equally often.
+
+    Once, where the task draws nothing: a second time would give the same.
+    """
     generator = torch.Generator().manual_seed(seed)
+    untouched = generator.get_state()
     for _ in range(max(1, math.ceil(_JUDGED_INPUTS / len(part)))):
         for index_B in torch.split(torch.arange(len(part)), _JUDGED_BATCH):
             yield task.corrupt(part.rows(index_B), generator), index_B
+        if torch.equal(generator.get_state(), untouched):
+            return
 
 
 def averaged(state: TrainingState, encoding: Encoding, base: Base | None = None) -> nn.Module:
@@ -171,7 +179,7 @@ def _loop_settings(job: ExpertJob) -> LoopSettings:
         optimizer=training.optimizer,
         ema_decay=training.ema.decay,
         seed=job.order.seed,
-        purpose="expert" if job.island is not None else "baseline",
+        purpose="expert" if job.island is not None else job.order.step,
         island=job.island or 0,
         implementation=job.order.optimizer_implementation,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from atoll_api.spec.training import Optimizer as OptimizerSettings
@@ -58,6 +59,12 @@ class TrainingState:
     """Steps done."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    rounds: int = 0
+    """Rounds after which weights have been exchanged."""
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """What a strategy keeps beside the model; replaced as it changes, never changed in place."""
+    history: list[JsonValue] = field(default_factory=list)
+    """What the strategy says of each round that is over."""
 
 
 class Observer(Protocol):
@@ -80,9 +87,13 @@ def curve_interval(steps: int) -> int:
 
 
 def run_loop(
-    state: TrainingState, loss_of: LossFunction, settings: LoopSettings, observer: Observer
+    state: TrainingState,
+    loss_of: LossFunction,
+    settings: LoopSettings,
+    observer: Observer,
+    until: int | None = None,
 ) -> None:
-    """Train from `state.step` to `settings.steps`, in place.
+    """Train from `state.step` to step `until`, or to `settings.steps`, in place.
 
     torch's default generator is the one that is seeded for each step, and restored at the end:
     so dropout in a user's model repeats itself too.
@@ -94,7 +105,7 @@ def run_loop(
     linear = settings.optimizer.schedule == "Linear"
     with torch.random.fork_rng(devices=[]):
         generator = torch.default_generator
-        for step in range(state.step, settings.steps):
+        for step in range(state.step, settings.steps if until is None else until):
             generator.manual_seed(derive(settings.seed, settings.purpose, settings.island, step))
             if linear:
                 rate = learning_rate(settings.optimizer, step, settings.steps)

@@ -31,8 +31,9 @@ class Origin:
         return cls(partition, artifacts.bindings(ref)[ref].digest)
 
     def publish(self, artifacts: Artifacts, ref: Ref, role: str, trained: Artifact) -> None:
-        """Bind what was trained on this partition; it and the base of a Delta are its parents."""
+        """Bind what was trained on this partition; it joins what the model was made from."""
         identity = {key: self.partition.metadata[key] for key in _IDENTITY}
         metadata = {**trained.metadata, **identity, "role": role}
         base = () if trained.base is None else (trained.base.digest,)
-        artifacts.publish(ref, replace(trained, metadata=metadata, parents=(self.digest, *base)))
+        parents = tuple(dict.fromkeys((self.digest, *trained.parents, *base)))
+        artifacts.publish(ref, replace(trained, metadata=metadata, parents=parents))

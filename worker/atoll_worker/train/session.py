@@ -13,7 +13,13 @@ from atoll_api.names import StepName
 from atoll_worker.errors import DisruptedError
 from atoll_worker.exchange.traffic import TRAINING
 from atoll_worker.ports import Context, ProgressReport, WireBytes
-from atoll_worker.train.checkpoint import CheckpointWriter, resume, snapshot
+from atoll_worker.train.checkpoint import (
+    CheckpointWriter,
+    Resumed,
+    number_of,
+    resume,
+    snapshot,
+)
 from atoll_worker.train.loop import (
     LoopSettings,
     LossFunction,
@@ -50,8 +56,49 @@ class Run:
     checkpoint_seconds: float
 
 
+class Rounds(Protocol):
+    """What an island does between the rounds of a strategy that merges; `train.rounds.Merging`."""
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The step after which each round ends; the last is the end of the training."""
+        ...
+
+    def begin(self, state: TrainingState) -> None:
+        """Before the first step, of a fresh state or a resumed one."""
+        ...
+
+    def exchange(self, state: TrainingState, pause: "Pause") -> bool:
+        """Between two rounds: change the model in place. Returns whether to save right away."""
+        ...
+
+    def saved(self, number: int) -> None:
+        """A checkpoint of this number can no longer be lost. Called on another thread."""
+        ...
+
+    def finish(self, state: TrainingState, pause: "Pause") -> None:
+        """After the last round, once it is saved: nobody needs this island any more."""
+        ...
+
+
+class Pause(Protocol):
+    """What waiting between rounds asks."""
+
+    def wait_for(self, what: str) -> None:
+        """Say what for; to be called at least every second.
+
+        Raises:
+            DisruptedError: told to stop; a checkpoint is saved.
+        """
+        ...
+
+
 def train(
-    run: Run, model: Callable[[], nn.Module], loss_of: LossFunction, world: "World"
+    run: Run,
+    model: Callable[[], nn.Module],
+    loss_of: LossFunction,
+    world: "World",
+    rounds: Rounds | None = None,
 ) -> TrainingState:
     """Train from the newest readable checkpoint, or from the start, to the end.
 
@@ -60,6 +107,7 @@ def train(
         model: makes the initialization, the same each time.
         loss_of: the loss of one step.
         world: hub, clock and meter.
+        rounds: what to do between rounds, if the strategy has any.
 
     Raises:
         NotFiniteError: the loss became NaN or infinite; nothing of it is saved.
@@ -68,14 +116,36 @@ def train(
     resumed = resume(
         world.context.artifacts, run.step_name, lambda: start_state(model(), run.settings)
     )
+    state = resumed.state
     world.meter.start()
-    observer = _SessionObserver(run, world, resumed.note, resumed.state.step)
+    observer = _SessionObserver(run, world, resumed, rounds)
     with world.context.traffic.during(TRAINING), closing(observer):
-        observer.report(resumed.state)
-        run_loop(resumed.state, loss_of, run.settings, observer)
-        require_finite(resumed.state, run.settings)
-        observer.report(resumed.state)
-    return resumed.state
+        observer.report(state)
+        if rounds is not None:
+            rounds.begin(state)
+            _run_rounds(run, state, loss_of, rounds, observer)
+        run_loop(state, loss_of, run.settings, observer)
+        require_finite(state, run.settings)
+        observer.report(state)
+    return state
+
+
+def _run_rounds(
+    run: Run,
+    state: TrainingState,
+    loss_of: LossFunction,
+    rounds: Rounds,
+    observer: "_SessionObserver",
+) -> None:
+    for end in rounds.ends[state.rounds :]:
+        run_loop(state, loss_of, run.settings, observer, until=end)
+        require_finite(state, run.settings)
+        save = rounds.exchange(state, observer.paused(state))
+        state.rounds += 1
+        observer.after_round(state, save=save)
+    observer.save_now(state)
+    rounds.finish(state, observer.paused(state))
+    observer.after_round(state, save=False)
 
 
 @dataclass(frozen=True)
@@ -90,15 +160,19 @@ class World:
 class _SessionObserver:
     """Reports at most every second, saves at most every so many seconds."""
 
-    def __init__(self, run: Run, world: World, note: str, first_step: int) -> None:
+    def __init__(
+        self, run: Run, world: World, resumed: Resumed, rounds: Rounds | None = None
+    ) -> None:
         self._run = run
         self._context = world.context
         self._meter = world.meter
         self._clock = world.clock
         self._stop_requested = world.context.stop.requested
-        self._note = note
-        self._writer = CheckpointWriter(world.context.artifacts, run.step_name)
-        self._first_step = first_step
+        self._note = resumed.note
+        self._waits_for = ""
+        saved = rounds.saved if rounds else _nobody
+        self._writer = CheckpointWriter(world.context.artifacts, run.step_name, saved)
+        self._first_step = resumed.state.step
         self._began = world.clock()
         self._next_report = self._began + _REPORT_SECONDS
         self._next_save = self._began + run.checkpoint_seconds
@@ -122,14 +196,38 @@ class _SessionObserver:
                 total=settings.steps,
                 loss=recent_loss(state, settings) if state.step else None,
                 samples_per_second=samples / seconds if seconds > 0 and samples else None,
-                message="; ".join(filter(None, (self._note, self._writer.problem))),
+                message="; ".join(filter(None, (self._said(state), self._writer.problem))),
                 training_wire=self._meter.read(),
             )
         )
 
+    def paused(self, state: TrainingState) -> Pause:
+        """What a wait between two rounds asks."""
+        return _Waiting(self, state)
+
+    def look_up(self, state: TrainingState, waits_for: str) -> None:
+        """While waiting: stop if told to, and say what for now and then."""
+        self._waits_for = waits_for
+        self.after_step(state)
+
+    def after_round(self, state: TrainingState, *, save: bool) -> None:
+        """Weights have been exchanged."""
+        self._waits_for = ""
+        if save:
+            self._save(state)
+
+    def save_now(self, state: TrainingState) -> None:
+        """Save, and wait until that is done or given up."""
+        self._save(state)
+        self._writer.finish()
+
     def close(self) -> None:
         """Save nothing more."""
         self._writer.close()
+
+    def _said(self, state: TrainingState) -> str:
+        notes = (self._note, *_notes_of(state), self._waits_for)
+        return "; ".join(filter(None, notes))
 
     def _due(self, state: TrainingState) -> None:
         now = self._clock()
@@ -143,7 +241,7 @@ class _SessionObserver:
 
     def _save(self, state: TrainingState) -> None:
         require_finite(state, self._run.settings)
-        self._writer.save(state.step, snapshot(state))
+        self._writer.save(number_of(state), snapshot(state))
 
     def _save_and_stop(self, state: TrainingState) -> None:
         self._save(state)
@@ -153,6 +251,29 @@ class _SessionObserver:
         raise DisruptedError(
             f"{name}: told to stop at step {state.step} of {self._run.settings.steps}; {saved}"
         )
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Implements `Pause`."""
+
+    observer: _SessionObserver
+    state: TrainingState
+
+    def wait_for(self, what: str) -> None:
+        """See `Pause.wait_for`."""
+        self.observer.look_up(self.state, what)
+
+
+def _nobody(_number: int) -> None:
+    """Nobody waits for a checkpoint of a run without rounds."""
+
+
+def _notes_of(state: TrainingState) -> tuple[str, ...]:
+    """What a person should know of the last round."""
+    last = state.history[-1] if state.history else None
+    note = last.get("note") if isinstance(last, dict) else None
+    return (note,) if isinstance(note, str) else ()
 
 
 def use_threads(threads: int) -> None:

@@ -89,3 +89,19 @@ def test_evaluating_is_timed_by_the_clock() -> None:
 
     assert eta(world, START + 30) == 90
     assert eta(replace(world, progress={}), START + 30) is None
+
+
+def test_a_seed_works_with_the_batch_of_all_islands() -> None:
+    strategy = {"type": "ExpertEnsemble", "expertEnsemble": {"seedSteps": 50}}
+    spec = job(4, strategy=strategy).spec
+    work = {str(step.name): effort(spec, step) for step in pipeline(spec)}
+
+    assert work["seed"] == 50 * 4 * spec.training.batch_size_per_island
+
+
+def test_evaluating_text_draws_no_samples() -> None:
+    data = {"source": "builtin://python-stdlib"}
+    spec = job(4, evaluation={"samples": 1_000_000}, task={"type": "Language"}, data=data).spec
+    work = {str(step.name): effort(spec, step) for step in pipeline(spec)}
+
+    assert work["evaluate"] < work["island-0"]

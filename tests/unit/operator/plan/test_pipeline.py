@@ -3,6 +3,7 @@
 import pytest
 from builders import job
 
+from atoll_api.spec import TrainingJobSpec
 from atoll_operator.plan.pipeline import pipeline
 
 
@@ -41,3 +42,40 @@ def test_every_step_comes_after_its_needs_and_writes_its_own_ref(count: int) -> 
         assert set(step.needs) <= seen
         seen.add(step.name)
     assert len({step.writes for step in steps}) == len(steps)
+
+
+def text_job(**ensemble: object) -> TrainingJobSpec:
+    return job(
+        2,
+        baseline=True,
+        task={"type": "Language"},
+        data={"source": "builtin://python-stdlib"},
+        strategy={"type": "ExpertEnsemble", "expertEnsemble": ensemble},
+    ).spec
+
+
+@pytest.mark.parametrize("router", ["Centroid", "Likelihood"])
+def test_what_routes_text_is_no_step(router: str) -> None:
+    steps = {str(it.name): it for it in pipeline(text_job(router={"type": router}))}
+
+    assert list(steps) == ["partition", "island-0", "island-1", "baseline", "evaluate"]
+    assert steps["evaluate"].needs == ("partition", "baseline")
+
+
+def test_experts_and_baseline_wait_for_the_seed() -> None:
+    steps = {str(it.name): it for it in pipeline(text_job(seedSteps=5))}
+
+    assert list(steps)[:2] == ["partition", "seed"]
+    assert steps["seed"].needs == ("partition",)
+    assert steps["seed"].writes == "seed"
+    for name in ("island-0", "island-1", "baseline"):
+        assert steps[name].needs == ("partition", "seed")
+    assert steps["evaluate"].needs == ("partition", "baseline")
+
+
+def test_a_learned_router_needs_no_seed() -> None:
+    strategy = {"type": "ExpertEnsemble", "expertEnsemble": {"seedSteps": 5}}
+    steps = {str(it.name): it for it in pipeline(job(2, strategy=strategy).spec)}
+
+    assert steps["router"].needs == ("partition",)
+    assert steps["island-0"].needs == ("partition", "seed")

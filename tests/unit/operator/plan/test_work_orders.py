@@ -35,7 +35,7 @@ def test_each_step_has_an_order_that_binds_its_ref(step: Step) -> None:
 
 
 def test_the_hub_has_an_order_too() -> None:
-    order = hub_order(IDENTITY, SPEC.artifacts, HUB)
+    order = hub_order(IDENTITY, SPEC, HUB)
 
     assert parse(dump(order)) == order
     assert (order.step, order.identity, order.port) == ("hub", FILES, 0)
@@ -51,8 +51,8 @@ def test_the_hub_is_told_which_bucket_and_how_much() -> None:
         "credentialsSecretRef": {"name": "keys"},
     }
     storage = {"type": "ObjectStore", "objectStore": chosen}
-    artifacts = job(2, artifacts={"storage": storage, "quota": "2Mi"}).spec.artifacts
-    order = hub_order(IDENTITY, artifacts, HUB)
+    spec = job(2, artifacts={"storage": storage, "quota": "2Mi"}).spec
+    order = hub_order(IDENTITY, spec, HUB)
 
     assert parse(dump(order)) == order
     assert order.quota_bytes == 2 * 1024 * 1024
@@ -68,7 +68,7 @@ def test_the_hub_is_told_which_bucket_and_how_much() -> None:
 
 def test_a_bucket_without_a_prefix_holds_many_jobs() -> None:
     storage = {"type": "ObjectStore", "objectStore": {"url": "s3://my-bucket"}}
-    order = hub_order(IDENTITY, job(2, artifacts={"storage": storage}).spec.artifacts, HUB)
+    order = hub_order(IDENTITY, job(2, artifacts={"storage": storage}).spec, HUB)
 
     assert order.store == BucketStore(
         bucket="my-bucket", prefix="digits-u", spool="/out/hub", holder="pc:/out"
@@ -98,3 +98,37 @@ def test_the_encoding_is_told_to_those_that_publish_trained_models() -> None:
         "router": "Int8",
         "evaluate": None,
     }
+
+
+TEXT = job(
+    2,
+    baseline=True,
+    task={"type": "Language"},
+    data={"source": "builtin://python-stdlib"},
+    training={"steps": 7, "batchSizePerIsland": 16},
+    strategy={"type": "ExpertEnsemble", "expertEnsemble": {"seedSteps": 5}},
+    exchange={"encoding": "Delta"},
+).spec
+
+
+@pytest.mark.parametrize("step", pipeline(TEXT), ids=lambda step: str(step.name))
+def test_each_step_of_a_job_of_text_has_an_order_that_binds_its_ref(step: Step) -> None:
+    order = work_order(IDENTITY, TEXT, step, PLACE)
+
+    assert parse(dump(order)) == order
+    assert refs_written(order)[0] == step.writes
+
+
+def test_who_goes_on_from_the_seed_is_told_so() -> None:
+    orders = {
+        o.role: o.to_document()
+        for o in (work_order(IDENTITY, TEXT, s, PLACE) for s in pipeline(TEXT))
+    }
+
+    assert {role for role, order in orders.items() if order.get("seeded")} == {"island", "baseline"}
+    assert (orders["seed"]["steps"], orders["seed"]["count"]) == (5, 2)
+    assert orders["seed"]["encoding"] == "Raw"
+    assert orders["partition"].get("initialization") is None
+    assert orders["partition"]["context"] == 256
+    assert orders["evaluate"]["router"]["type"] == "Centroid"
+    assert "clusters" in refs_written(work_order(IDENTITY, TEXT, pipeline(TEXT)[0], PLACE))

@@ -1,12 +1,13 @@
 """Artifacts of which the store has a part: uploads that a kill cut off, and what others hold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from stored import manifest_of, publish, read_back, send, whole
 
 from atoll_worker.exchange.content import Run
+from atoll_worker.exchange.disk import LocalDisk
 from atoll_worker.exchange.shelf import NotBoundError
 from atoll_worker.exchange.store import Store
 
@@ -125,3 +126,30 @@ def test_a_ref_that_is_held_keeps_its_digest(store: Store) -> None:
     assert store.hold("a", manifest_of(b"two").to_bytes()) == (bound, False)
     first = publish(store, "b", b"one")
     assert store.hold("b", manifest_of(b"two").to_bytes())[0].digest == first
+
+
+class _Interrupted(LocalDisk):
+    """Does something else in the middle: before each file takes its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def replace(self, source: Path, target: Path) -> None:
+        self.meanwhile()
+        super().replace(source, target)
+
+
+def test_what_is_about_to_be_held_is_not_collected(tmp_path: Path) -> None:
+    """A reader that ends collects what no ref leads to: not a manifest whose ref is being bound."""
+    disk = _Interrupted()
+    store = Store(tmp_path, disk=disk)
+    for name in ("read", "dropped"):
+        publish(store, name, name.encode())
+    store.open_upload("open", manifest_of(BIG).to_bytes())
+    store.drop(["dropped"])
+    disk.meanwhile = lambda: store.resolve("read")
+    manifest = manifest_of(b"held")
+    bound, _ = store.hold("islands/0/rounds/1", manifest.to_bytes())
+    assert store.resolve(bound.ref) == (bound, manifest.to_bytes())
+    store.close()

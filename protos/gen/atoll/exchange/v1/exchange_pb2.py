@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atoll/exchange/v1/exchange.proto\x12\x11\x61toll.exchange.v1\"[\n\x07\x42inding\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x16\n\x0eparent_digests\x18\x04 \x03(\t\"\'\n\tByteRange\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\"B\n\x05Place\x12\x0c\n\x04here\x18\x01 \x01(\x08\x12\x16\n\x0eholder_address\x18\x02 \x01(\t\x12\x13\n\x0bholder_step\x18\x03 \x01(\t\"/\n\x0eMissingRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"T\n\x0fMissingResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12-\n\x07missing\x18\x02 \x03(\x0b\x32\x1c.atoll.exchange.v1.ByteRange\"M\n\x0ePublishRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0eposition_bytes\x18\x02 \x01(\x03\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\")\n\x0fPublishResponse\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x03\"!\n\x0b\x42indRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\";\n\x0c\x42indResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\"=\n\x0bHoldRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\";\n\x0cHoldResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\"\x1d\n\x0eResolveRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"y\n\x0fResolveResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\'\n\x05place\x18\x03 \x01(\x0b\x32\x18.atoll.exchange.v1.Place\"b\n\x0c\x46\x65tchRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\x12,\n\x06ranges\x18\x03 \x03(\x0b\x32\x1c.atoll.exchange.v1.ByteRange\"8\n\rFetchResponse\x12\x16\n\x0eposition_bytes\x18\x01 \x01(\x03\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x1a\n\x0bWantRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"O\n\x0cWantResponse\x12\'\n\x05place\x18\x01 \x01(\x0b\x32\x18.atoll.exchange.v1.Place\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x03\" \n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\"Y\n\rWatchResponse\x12)\n\x05\x62ound\x18\x01 \x01(\x0b\x32\x18.atoll.exchange.v1.BoundH\x00\x12\x14\n\nwanted_ref\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent\"]\n\x05\x42ound\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\x12\'\n\x05place\x18\x02 \x01(\x0b\x32\x18.atoll.exchange.v1.Place\"\x1b\n\x0b\x44ropRequest\x12\x0c\n\x04refs\x18\x01 \x03(\t\"\x1c\n\x0c\x44ropResponse\x12\x0c\n\x04refs\x18\x01 \x03(\t2\xcb\x05\n\x0f\x45xchangeService\x12P\n\x07Missing\x12!.atoll.exchange.v1.MissingRequest\x1a\".atoll.exchange.v1.MissingResponse\x12T\n\x07Publish\x12!.atoll.exchange.v1.PublishRequest\x1a\".atoll.exchange.v1.PublishResponse(\x01\x30\x01\x12G\n\x04\x42ind\x12\x1e.atoll.exchange.v1.BindRequest\x1a\x1f.atoll.exchange.v1.BindResponse\x12G\n\x04Hold\x12\x1e.atoll.exchange.v1.HoldRequest\x1a\x1f.atoll.exchange.v1.HoldResponse\x12P\n\x07Resolve\x12!.atoll.exchange.v1.ResolveRequest\x1a\".atoll.exchange.v1.ResolveResponse\x12L\n\x05\x46\x65tch\x12\x1f.atoll.exchange.v1.FetchRequest\x1a .atoll.exchange.v1.FetchResponse0\x01\x12G\n\x04Want\x12\x1e.atoll.exchange.v1.WantRequest\x1a\x1f.atoll.exchange.v1.WantResponse\x12L\n\x05Watch\x12\x1f.atoll.exchange.v1.WatchRequest\x1a .atoll.exchange.v1.WatchResponse0\x01\x12G\n\x04\x44rop\x12\x1e.atoll.exchange.v1.DropRequest\x1a\x1f.atoll.exchange.v1.DropResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atoll/exchange/v1/exchange.proto\x12\x11\x61toll.exchange.v1\"[\n\x07\x42inding\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x16\n\x0eparent_digests\x18\x04 \x03(\t\"\'\n\tByteRange\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\"B\n\x05Place\x12\x0c\n\x04here\x18\x01 \x01(\x08\x12\x16\n\x0eholder_address\x18\x02 \x01(\t\x12\x13\n\x0bholder_step\x18\x03 \x01(\t\"/\n\x0eMissingRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"T\n\x0fMissingResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12-\n\x07missing\x18\x02 \x03(\x0b\x32\x1c.atoll.exchange.v1.ByteRange\"M\n\x0ePublishRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0eposition_bytes\x18\x02 \x01(\x03\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\")\n\x0fPublishResponse\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x03\"!\n\x0b\x42indRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\";\n\x0c\x42indResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\"=\n\x0bHoldRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\";\n\x0cHoldResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\"\x1c\n\rExcuseRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"=\n\x0e\x45xcuseResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\"\x1d\n\x0eResolveRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"y\n\x0fResolveResponse\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\'\n\x05place\x18\x03 \x01(\x0b\x32\x18.atoll.exchange.v1.Place\"b\n\x0c\x46\x65tchRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x02 \x01(\t\x12,\n\x06ranges\x18\x03 \x03(\x0b\x32\x1c.atoll.exchange.v1.ByteRange\"8\n\rFetchResponse\x12\x16\n\x0eposition_bytes\x18\x01 \x01(\x03\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x1a\n\x0bWantRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"O\n\x0cWantResponse\x12\'\n\x05place\x18\x01 \x01(\x0b\x32\x18.atoll.exchange.v1.Place\x12\x16\n\x0ereceived_bytes\x18\x02 \x01(\x03\" \n\x0cWatchRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t\"Y\n\rWatchResponse\x12)\n\x05\x62ound\x18\x01 \x01(\x0b\x32\x18.atoll.exchange.v1.BoundH\x00\x12\x14\n\nwanted_ref\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent\"]\n\x05\x42ound\x12+\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x1a.atoll.exchange.v1.Binding\x12\'\n\x05place\x18\x02 \x01(\x0b\x32\x18.atoll.exchange.v1.Place\"\x1b\n\x0b\x44ropRequest\x12\x0c\n\x04refs\x18\x01 \x03(\t\"\x1c\n\x0c\x44ropResponse\x12\x0c\n\x04refs\x18\x01 \x03(\t2\x9a\x06\n\x0f\x45xchangeService\x12P\n\x07Missing\x12!.atoll.exchange.v1.MissingRequest\x1a\".atoll.exchange.v1.MissingResponse\x12T\n\x07Publish\x12!.atoll.exchange.v1.PublishRequest\x1a\".atoll.exchange.v1.PublishResponse(\x01\x30\x01\x12G\n\x04\x42ind\x12\x1e.atoll.exchange.v1.BindRequest\x1a\x1f.atoll.exchange.v1.BindResponse\x12G\n\x04Hold\x12\x1e.atoll.exchange.v1.HoldRequest\x1a\x1f.atoll.exchange.v1.HoldResponse\x12M\n\x06\x45xcuse\x12 .atoll.exchange.v1.ExcuseRequest\x1a!.atoll.exchange.v1.ExcuseResponse\x12P\n\x07Resolve\x12!.atoll.exchange.v1.ResolveRequest\x1a\".atoll.exchange.v1.ResolveResponse\x12L\n\x05\x46\x65tch\x12\x1f.atoll.exchange.v1.FetchRequest\x1a .atoll.exchange.v1.FetchResponse0\x01\x12G\n\x04Want\x12\x1e.atoll.exchange.v1.WantRequest\x1a\x1f.atoll.exchange.v1.WantResponse\x12L\n\x05Watch\x12\x1f.atoll.exchange.v1.WatchRequest\x1a .atoll.exchange.v1.WatchResponse0\x01\x12G\n\x04\x44rop\x12\x1e.atoll.exchange.v1.DropRequest\x1a\x1f.atoll.exchange.v1.DropResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,28 +53,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOLDREQUEST']._serialized_end=671
   _globals['_HOLDRESPONSE']._serialized_start=673
   _globals['_HOLDRESPONSE']._serialized_end=732
-  _globals['_RESOLVEREQUEST']._serialized_start=734
-  _globals['_RESOLVEREQUEST']._serialized_end=763
-  _globals['_RESOLVERESPONSE']._serialized_start=765
-  _globals['_RESOLVERESPONSE']._serialized_end=886
-  _globals['_FETCHREQUEST']._serialized_start=888
-  _globals['_FETCHREQUEST']._serialized_end=986
-  _globals['_FETCHRESPONSE']._serialized_start=988
-  _globals['_FETCHRESPONSE']._serialized_end=1044
-  _globals['_WANTREQUEST']._serialized_start=1046
-  _globals['_WANTREQUEST']._serialized_end=1072
-  _globals['_WANTRESPONSE']._serialized_start=1074
-  _globals['_WANTRESPONSE']._serialized_end=1153
-  _globals['_WATCHREQUEST']._serialized_start=1155
-  _globals['_WATCHREQUEST']._serialized_end=1187
-  _globals['_WATCHRESPONSE']._serialized_start=1189
-  _globals['_WATCHRESPONSE']._serialized_end=1278
-  _globals['_BOUND']._serialized_start=1280
-  _globals['_BOUND']._serialized_end=1373
-  _globals['_DROPREQUEST']._serialized_start=1375
-  _globals['_DROPREQUEST']._serialized_end=1402
-  _globals['_DROPRESPONSE']._serialized_start=1404
-  _globals['_DROPRESPONSE']._serialized_end=1432
-  _globals['_EXCHANGESERVICE']._serialized_start=1435
-  _globals['_EXCHANGESERVICE']._serialized_end=2150
+  _globals['_EXCUSEREQUEST']._serialized_start=734
+  _globals['_EXCUSEREQUEST']._serialized_end=762
+  _globals['_EXCUSERESPONSE']._serialized_start=764
+  _globals['_EXCUSERESPONSE']._serialized_end=825
+  _globals['_RESOLVEREQUEST']._serialized_start=827
+  _globals['_RESOLVEREQUEST']._serialized_end=856
+  _globals['_RESOLVERESPONSE']._serialized_start=858
+  _globals['_RESOLVERESPONSE']._serialized_end=979
+  _globals['_FETCHREQUEST']._serialized_start=981
+  _globals['_FETCHREQUEST']._serialized_end=1079
+  _globals['_FETCHRESPONSE']._serialized_start=1081
+  _globals['_FETCHRESPONSE']._serialized_end=1137
+  _globals['_WANTREQUEST']._serialized_start=1139
+  _globals['_WANTREQUEST']._serialized_end=1165
+  _globals['_WANTRESPONSE']._serialized_start=1167
+  _globals['_WANTRESPONSE']._serialized_end=1246
+  _globals['_WATCHREQUEST']._serialized_start=1248
+  _globals['_WATCHREQUEST']._serialized_end=1280
+  _globals['_WATCHRESPONSE']._serialized_start=1282
+  _globals['_WATCHRESPONSE']._serialized_end=1371
+  _globals['_BOUND']._serialized_start=1373
+  _globals['_BOUND']._serialized_end=1466
+  _globals['_DROPREQUEST']._serialized_start=1468
+  _globals['_DROPREQUEST']._serialized_end=1495
+  _globals['_DROPRESPONSE']._serialized_start=1497
+  _globals['_DROPRESPONSE']._serialized_end=1525
+  _globals['_EXCHANGESERVICE']._serialized_start=1528
+  _globals['_EXCHANGESERVICE']._serialized_end=2322
 # @@protoc_insertion_point(module_scope)

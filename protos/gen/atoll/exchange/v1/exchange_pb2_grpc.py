@@ -58,6 +58,11 @@ class ExchangeServiceStub:
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldRequest.SerializeToString,
                 response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldResponse.FromString,
                 _registered_method=True)
+        self.Excuse = channel.unary_unary(
+                '/atoll.exchange.v1.ExchangeService/Excuse',
+                request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ExcuseRequest.SerializeToString,
+                response_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ExcuseResponse.FromString,
+                _registered_method=True)
         self.Resolve = channel.unary_unary(
                 '/atoll.exchange.v1.ExchangeService/Resolve',
                 request_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ResolveRequest.SerializeToString,
@@ -126,6 +131,15 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Excuse(self, request, context):
+        """Binds the ref of a snapshot that did not come in time to nothing, durably: an artifact without
+        tensors, the same for all. If the snapshot was there first, that is what stands. So all who
+        wait for it, and its owner, agree on whether it came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Resolve(self, request, context):
         """What a ref is bound to, with the manifest's bytes, and who has the content.
         """
@@ -186,6 +200,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.Hold,
                     request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldRequest.FromString,
                     response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldResponse.SerializeToString,
+            ),
+            'Excuse': grpc.unary_unary_rpc_method_handler(
+                    servicer.Excuse,
+                    request_deserializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ExcuseRequest.FromString,
+                    response_serializer=atoll_dot_exchange_dot_v1_dot_exchange__pb2.ExcuseResponse.SerializeToString,
             ),
             'Resolve': grpc.unary_unary_rpc_method_handler(
                     servicer.Resolve,
@@ -325,6 +344,33 @@ class ExchangeService:
             '/atoll.exchange.v1.ExchangeService/Hold',
             atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldRequest.SerializeToString,
             atoll_dot_exchange_dot_v1_dot_exchange__pb2.HoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Excuse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atoll.exchange.v1.ExchangeService/Excuse',
+            atoll_dot_exchange_dot_v1_dot_exchange__pb2.ExcuseRequest.SerializeToString,
+            atoll_dot_exchange_dot_v1_dot_exchange__pb2.ExcuseResponse.FromString,
             options,
             channel_credentials,
             insecure,

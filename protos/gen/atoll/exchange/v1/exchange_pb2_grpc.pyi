@@ -72,6 +72,11 @@ class ExchangeServiceStub:
     the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
     forgotten when the server restarts: hold again when a Watch had to be opened again.
     """
+    Excuse: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ExcuseRequest, _exchange_pb2.ExcuseResponse]
+    """Binds the ref of a snapshot that did not come in time to nothing, durably: an artifact without
+    tensors, the same for all. If the snapshot was there first, that is what stands. So all who
+    wait for it, and its owner, agree on whether it came.
+    """
     Resolve: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ResolveRequest, _exchange_pb2.ResolveResponse]
     """What a ref is bound to, with the manifest's bytes, and who has the content."""
     Fetch: _grpc.UnaryStreamMultiCallable[_exchange_pb2.FetchRequest, _exchange_pb2.FetchResponse]
@@ -113,6 +118,11 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """Binds a ref to a manifest, durably, whose bytes stay with the caller: readers ask there, and
     the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
     forgotten when the server restarts: hold again when a Watch had to be opened again.
+    """
+    Excuse: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ExcuseRequest, _exchange_pb2.ExcuseResponse]  # type: ignore[assignment]
+    """Binds the ref of a snapshot that did not come in time to nothing, durably: an artifact without
+    tensors, the same for all. If the snapshot was there first, that is what stands. So all who
+    wait for it, and its owner, agree on whether it came.
     """
     Resolve: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ResolveRequest, _exchange_pb2.ResolveResponse]  # type: ignore[assignment]
     """What a ref is bound to, with the manifest's bytes, and who has the content."""
@@ -176,6 +186,17 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Binds a ref to a manifest, durably, whose bytes stay with the caller: readers ask there, and
         the caller publishes them here when its Watch says that they are wanted. The holder of a ref is
         forgotten when the server restarts: hold again when a Watch had to be opened again.
+        """
+
+    @_abc_1.abstractmethod
+    def Excuse(
+        self,
+        request: _exchange_pb2.ExcuseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.ExcuseResponse, _abc.Awaitable[_exchange_pb2.ExcuseResponse]]:
+        """Binds the ref of a snapshot that did not come in time to nothing, durably: an artifact without
+        tensors, the same for all. If the snapshot was there first, that is what stands. So all who
+        wait for it, and its owner, agree on whether it came.
         """
 
     @_abc_1.abstractmethod

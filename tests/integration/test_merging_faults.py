@@ -1,0 +1,166 @@
+"""Islands that exchange weights, each killed in each phase of a round: the same bits at the end."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from atoll_runs import Run, children_of, digests, run_to_end, training, write_job
+from fragile_task import MARK
+
+from atoll_api.exit_codes import ExitCode
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROUND = 1500
+SUPPORT = str(Path(__file__).parents[1] / "support")
+
+
+def ring(folder: Path, **spec: Any) -> dict[str, Any]:
+    """Three islands in a ring, four rounds of BatchNorm classifiers."""
+    custom = {"entrypoint": "fragile_task:FragileClassifier", "config": {"folder": str(folder)}}
+    return {
+        "task": {"type": "Custom", "custom": custom},
+        "islands.count": 3,
+        "training": {"steps": 4 * ROUND, "batchSizePerIsland": 16},
+        "strategy": {"type": "IterativeMerge", "iterativeMerge": {"stepsPerRound": ROUND}},
+        "evaluation": {},
+        **spec,
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _find_the_task() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), SUPPORT)))
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a run binds that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return digests(run_to_end(folder, **ring(folder)))
+
+
+def waiting(island: int, other: int, number: int) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether an island waits for another's weights of a round."""
+
+    def reached(status: Mapping[str, Any]) -> bool:
+        said = f"waits for island {other} in round {number}"
+        found = status.get("islands", [])
+        return any(it["island"] == island and said in it["message"] for it in found)
+
+    return reached
+
+
+def tell(run: Run, step: str, number: signal.Signals) -> None:
+    for pid in children_of(run.folder, step):
+        os.kill(pid, number)
+
+
+def in_training(run: Run, _folder: Path) -> None:
+    run.wait_for(training(island=1, at_least=ROUND + 100))
+    run.kill_child("island-1")
+
+
+def while_serving(run: Run, _folder: Path) -> None:
+    """It has bound its weights and served nobody yet: its neighbour still trains."""
+    run.wait_for(training(island=2, at_least=ROUND + 1))
+    tell(run, "island-2", signal.SIGSTOP)
+    run.wait_for(waiting(1, 2, 1))
+    run.kill_child("island-1")
+    tell(run, "island-2", signal.SIGCONT)
+
+
+def while_pulling(run: Run, _folder: Path) -> None:
+    """Its neighbour has bound its weights, and answers no more."""
+    run.wait_for(training(island=0, at_least=ROUND + 1))
+    tell(run, "island-0", signal.SIGSTOP)
+    run.wait_for(waiting(2, 0, 1))
+    tell(run, "island-2", signal.SIGSTOP)
+    tell(run, "island-0", signal.SIGCONT)
+    run.wait_for(waiting(1, 2, 1))
+    run.kill_child("island-1")
+    tell(run, "island-2", signal.SIGCONT)
+
+
+def while_merging(run: Run, folder: Path) -> None:
+    (folder / MARK).write_text("island-1")
+    run.wait_for(lambda _: not (folder / MARK).exists())
+
+
+def two_at_once(run: Run, _folder: Path) -> None:
+    run.wait_for(training(island=1, at_least=2 * ROUND + 100))
+    run.kill_child("island-1")
+    run.kill_child("island-2")
+
+
+def with_the_hub(run: Run, _folder: Path) -> None:
+    run.wait_for(training(island=1, at_least=ROUND + 100))
+    run.kill_child("hub")
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [in_training, while_serving, while_pulling, while_merging, two_at_once, with_the_hub],
+)
+def test_a_kill_in_any_phase_changes_no_digest(
+    disturb: Callable[[Run, Path], None], tmp_path: Path, undisturbed: dict[str, str]
+) -> None:
+    run = Run.start(write_job(tmp_path, **ring(tmp_path)), tmp_path / "out")
+    disturb(run, tmp_path)
+    code, output = run.finish()
+    assert code == ExitCode.OK, output
+    assert "without" not in output
+    assert digests(run.folder) == undisturbed
+
+
+def test_every_round_is_committed_exactly_once(undisturbed: dict[str, str]) -> None:
+    records = sorted(ref for ref in undisturbed if "/merges/" in ref)
+    assert records == [f"islands/{i}/merges/{r}" for i in range(3) for r in range(4)]
+    assert not [ref for ref in undisturbed if "/rounds/" in ref], "snapshots are withdrawn"
+
+
+def test_a_stopped_run_goes_on_with_the_rounds_it_has_not_done(
+    tmp_path: Path, undisturbed: dict[str, str]
+) -> None:
+    job = write_job(tmp_path, **ring(tmp_path))
+    run = Run.start(job, tmp_path / "out")
+    run.wait_for(training(island=1, at_least=ROUND + 100))
+    run.signal(signal.SIGINT)
+    run.finish()
+    again = Run.start(job, tmp_path / "out")
+    code, output = again.finish()
+    assert code == ExitCode.OK, output
+    assert digests(again.folder) == undisturbed
+
+
+def test_an_island_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
+    spec = ring(tmp_path, islands={"count": 3, "quorum": 2, "maxRestarts": 0})
+    run = Run.start(write_job(tmp_path, **spec), tmp_path / "out")
+    run.wait_for(training(island=1, at_least=ROUND + 100))
+    run.kill_child("island-1")
+    code, output = run.finish()
+    assert code == ExitCode.OK, output
+    assert "without island 1: it did not come in time" in output
+    bound = digests(run.folder)
+    assert "islands/1/lost" in bound
+    assert {"islands/0/merges/3", "islands/2/merges/3", "merged"} < bound.keys()
+
+
+def test_an_island_that_is_late_merges_with_nobody_and_comes_back(tmp_path: Path) -> None:
+    strategy = {"stepsPerRound": ROUND, "roundDeadlineSeconds": 1.0}
+    spec = ring(tmp_path, strategy={"type": "IterativeMerge", "iterativeMerge": strategy})
+    run = Run.start(write_job(tmp_path, **spec), tmp_path / "out")
+    run.wait_for(training(island=1, at_least=ROUND + 1))
+    tell(run, "island-1", signal.SIGSTOP)
+    run.wait_for(lambda status: "without island 1" in str(status))
+    tell(run, "island-1", signal.SIGCONT)
+    code, output = run.finish()
+    assert code == ExitCode.OK, output
+    assert {f"islands/1/merges/{r}" for r in range(4)} < digests(run.folder).keys()

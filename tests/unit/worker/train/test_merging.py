@@ -1,0 +1,268 @@
+"""Islands between rounds, on threads that take turns: what each goes on from, and what it keeps."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from atoll_api import names
+from atoll_api.spec.merging import IterativeMerge, OuterNesterov, Topology
+from atoll_api.spec.training import Optimizer
+from atoll_worker.exchange.memory import MemoryArtifacts, MemoryCircle
+from atoll_worker.merge.course import MixingCourse
+from atoll_worker.ports import Artifact
+from atoll_worker.train.loop import LoopSettings, TrainingState, start_state
+from atoll_worker.train.merging import Merging, Rules
+
+SETTINGS = LoopSettings("island", 30, Optimizer(), 0.0, 0, "expert")
+FULL = Topology(type="FullyConnected")
+COURSE = MixingCourse(IterativeMerge(topology=FULL, steps_per_round=10, evaluations=0), 3, 30)
+
+
+class Linear(nn.Module):
+    """Two numbers."""
+
+    def __init__(self, values: list[float]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(values))
+
+
+class Reversing:
+    """A network whose two numbers may change places, and that has no statistics."""
+
+    def move(
+        self, reference: Mapping[str, Tensor], own: Mapping[str, Tensor]
+    ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+        same = bool((reference["weight"].argsort() == own["weight"].argsort()).all())
+        return lambda tensors: {n: it if same else it.flip(0) for n, it in tensors.items()}
+
+    def reestimate(self, model: nn.Module) -> None:
+        raise AssertionError(model)
+
+    def statistics(self, model: nn.Module) -> dict[str, Tensor]:
+        del model
+        return {}
+
+
+class Patient:
+    """A pause that nobody ends."""
+
+    def wait_for(self, what: str) -> None:
+        assert what
+
+
+@dataclass
+class Island:
+    """One island, and a run of some rounds without training between them."""
+
+    rules: Rules
+    state: TrainingState
+    saves: bool = True
+    finishes: bool = True
+    merging: Merging | None = None
+
+    def run(self, circle: MemoryCircle, rounds: int) -> None:
+        with circle.working() as around:
+            self.merging = Merging(self.rules, circle.artifacts, around, Reversing())
+            self.merging.begin(self.state)
+            for _ in range(rounds):
+                self.merging.exchange(self.state, Patient())
+                self.state.rounds += 1
+                if self.saves:
+                    self.merging.saved(10**6)
+            if self.saves and self.finishes:
+                self.merging.finish(self.state, Patient())
+
+
+@dataclass
+class World:
+    """Islands whose weights are known."""
+
+    artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
+
+    def island(self, number: int, values: list[float], **rules: Any) -> Island:
+        chosen = {"course": COURSE, "deadline_seconds": 20.0, **rules}
+        return Island(Rules(island=number, **chosen), start_state(Linear(values), SETTINGS))
+
+    def run(self, islands: list[Island], rounds: int = 1) -> list[list[float]]:
+        """Their weights at the end."""
+        circle = MemoryCircle(self.artifacts)
+        failures: list[BaseException] = []
+
+        def guarded(island: Island) -> None:
+            try:
+                island.run(circle, rounds)
+            except BaseException as error:  # noqa: BLE001 - told below, where pytest sees it
+                failures.append(error)
+
+        threads = [threading.Thread(target=guarded, args=(island,)) for island in islands]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        return [weights(island) for island in islands]
+
+    def lose(self, island: int) -> None:
+        self.artifacts.publish(names.lost_ref(island), Artifact({}))
+
+    def refs(self, part: str) -> list[str]:
+        return sorted(ref for ref in self.artifacts.bindings() if part in ref)
+
+
+def weights(island: Island) -> list[float]:
+    found: list[float] = island.state.model.state_dict()["weight"].tolist()
+    return found
+
+
+def note(island: Island) -> str:
+    last = island.state.history[-1]
+    assert isinstance(last, dict)
+    return str(last.get("note", ""))
+
+
+def test_all_go_on_from_the_mean_with_the_same_bits() -> None:
+    world = World()
+    values = [[0.1, 1.0], [0.7, 2.0], [1.3, -7.7]]
+    found = world.run([world.island(i, it) for i, it in enumerate(values)])
+    assert found[0] == pytest.approx(torch.tensor(values).mean(dim=0).tolist())
+    assert found[0] == found[1] == found[2]
+
+
+def test_snapshots_are_withdrawn_once_every_merge_is_told() -> None:
+    world = World()
+    world.run([world.island(i, [float(i), 1.0]) for i in range(3)], rounds=3)
+    assert world.refs("/rounds/") == []
+    assert len(world.refs("/merges/")) == 9
+    record = world.artifacts.fetch(names.record_ref(1, 0)).metadata
+    assert record["shares"] == pytest.approx({"0": 1 / 3, "1": 1 / 3, "2": 1 / 3})
+    assert record["absent"] == {}
+
+
+def test_what_is_not_saved_is_not_told_and_stays() -> None:
+    world = World()
+    islands = [world.island(i, [float(i), 1.0]) for i in range(3)]
+    islands[1].saves = False
+    for island in islands:
+        island.finishes = False
+    world.run(islands)
+    assert world.refs("/merges/") == ["islands/0/merges/0", "islands/2/merges/0"]
+    assert world.refs("/rounds/")[:1] == ["islands/0/rounds/0"], "island 1 may need it again"
+    assert "snapshots/0/weight" in islands[0].state.kept
+
+
+def test_after_a_restart_its_snapshots_are_offered_again_with_the_same_digest() -> None:
+    world = World()
+    one = world.island(1, [4.0, 5.0])
+    one.state.kept = {"snapshots/0/weight": torch.tensor([1.0, 2.0])}
+    one.state.rounds = 1
+    one.saves = False
+    world.run([one], rounds=0)
+    again = world.artifacts.fetch(names.snapshot_ref(1, 0))
+    assert again.tensors["weight"].tolist() == [1.0, 2.0]
+    assert again.metadata["round"] == 0
+
+
+def test_who_is_lost_is_gone_without_and_the_mean_of_the_others_is_kept() -> None:
+    world = World()
+    world.lose(2)
+    zero, one = world.run([world.island(0, [0.0, 3.0]), world.island(1, [6.0, 9.0])])
+    assert zero == pytest.approx([2.0, 5.0])  # 2/3 of its own and 1/3 of the other's
+    assert one == pytest.approx([4.0, 7.0])
+    assert [zero[0] + one[0], zero[1] + one[1]] == pytest.approx([6.0, 12.0])
+
+
+def test_who_is_late_merges_with_nobody_and_the_others_without_it() -> None:
+    world = World()
+    islands = [world.island(i, [3.0 * i, 0.0], deadline_seconds=0.1) for i in range(2)]
+    before = world.run(islands)
+    late = world.island(2, [9.0, 0.0])
+    assert world.run([late]) == [[9.0, 0.0]]
+    assert note(islands[0]) == "round 0 without island 2: it did not come in time"
+    assert "island 0: this island was late itself" in note(late)
+    assert before == [pytest.approx([1.0, 0.0]), pytest.approx([2.0, 0.0])]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "init", "island", "words"),
+    [
+        (torch.tensor([1.0, torch.nan]), "", 1, "tensor 'weight' has NaN or infinite values"),
+        (torch.tensor([1.0, torch.inf]), "", 1, "tensor 'weight' has NaN or infinite values"),
+        (torch.tensor([1.0, 2.0]), "blake3:other", 1, "began with other weights"),
+        (torch.tensor([1.0, 2.0]), "", 0, "says it is of island 0"),
+        (torch.tensor([1.0]), "", 1, "tensor 'weight' is float32 [1]"),
+        (torch.tensor([1.0, 2.0]).double(), "", 1, "tensor 'weight' is float64 [2]"),
+    ],
+)
+def test_what_would_spoil_the_mean_is_left_out_and_named(
+    tensor: Tensor, init: str, island: int, words: str
+) -> None:
+    world = World()
+    world.lose(2)
+    said: dict[str, JsonValue] = {
+        "role": "island",
+        "island": island,
+        "round": 0,
+        "step": 10,
+        "init": init,
+    }
+    world.artifacts.publish(names.snapshot_ref(1, 0), Artifact({"weight": tensor}, said))
+    zero = world.island(0, [5.0, 6.0], deadline_seconds=0.1)
+    assert world.run([zero]) == [[5.0, 6.0]]
+    assert note(zero).startswith("round 0 without island 1: ")
+    assert words in note(zero)
+
+
+def test_at_the_first_merge_all_take_over_the_order_of_the_first_island() -> None:
+    world = World()
+    values = [[1.0, 2.0], [2.5, 1.5], [3.0, 1.0]]
+    found = world.run([world.island(i, it, align="FirstMerge") for i, it in enumerate(values)])
+    assert found == [pytest.approx([7 / 6, 7.5 / 3])] * 3
+
+
+def test_when_the_first_island_is_lost_the_next_one_is_the_reference() -> None:
+    world = World()
+    world.lose(0)
+    values = {1: [2.0, 1.0], 2: [1.0, 4.0]}
+    found = world.run([world.island(i, it, align="FirstMerge") for i, it in values.items()])
+    assert found == [pytest.approx([8 / 3, 1.0]), pytest.approx([10 / 3, 1.0])]
+
+
+def test_each_round_neighbours_are_brought_into_the_islands_own_order() -> None:
+    world = World()
+    values = [[1.0, 2.0], [2.5, 1.5], [3.0, 1.0]]
+    found = world.run([world.island(i, it, align="EveryRound") for i, it in enumerate(values)])
+    assert found[0] == pytest.approx([7 / 6, 2.5])
+    assert found[1] == pytest.approx([2.5, 7 / 6])
+
+
+def test_the_optimizer_begins_anew_where_it_is_told_to() -> None:
+    world = World()
+    islands = [world.island(i, [float(i), 0.0], reset_optimizer=i == 0) for i in range(3)]
+    for island in islands:
+        island.state.optimizer.state()["0/mean"].fill_(1.0)
+    world.run(islands)
+    sums = [float(island.state.optimizer.state()["0/mean"].sum()) for island in islands]
+    assert sums == [0.0, 2.0, 2.0]
+
+
+def test_diloco_takes_a_step_from_where_all_began() -> None:
+    world = World()
+    outer = OuterNesterov(learning_rate=0.5, momentum=0.0)
+    islands = [world.island(i, [0.0, 0.0], outer=outer) for i in range(3)]
+    values = torch.tensor([[1.0, 2.0], [3.0, 2.0], [5.0, 8.0]])
+
+    for island, value in zip(islands, values, strict=True):
+        island.state.kept = {  # as after the rounds before
+            "anchor/weight": torch.zeros(2),
+            "momentum/weight": torch.zeros(2),
+        }
+        island.state.model.load_state_dict({"weight": value})
+    found = world.run(islands)
+    assert found == [pytest.approx([1.5, 2.0])] * 3
+    assert islands[0].state.kept["anchor/weight"].tolist() == pytest.approx([1.5, 2.0])

@@ -1,0 +1,60 @@
+"""Norm statistics of the merged model, measured where the data are: only they leave an island."""
+
+import time
+from typing import Final
+
+from pydantic import JsonValue
+
+from atoll_api import names
+from atoll_worker.data.dataset import Dataset
+from atoll_worker.errors import DisruptedError
+from atoll_worker.ports import Artifact, ProgressReport
+from atoll_worker.tasks.base import Task
+from atoll_worker.train.initial import initial_model
+from atoll_worker.train.member import Member
+from atoll_worker.train.merging import PATIENCE_SECONDS, SLICE_SECONDS
+from atoll_worker.train.session import World
+
+_ROLE: Final = "island"
+
+
+def publish_statistics(member: Member, task: Task, dataset: Dataset, world: World) -> None:
+    """Wait for the mean of all islands, and publish its statistics on this island's data.
+
+    A network without any publishes that there are none, at once; so does an island to whom no
+    mean comes in time: the others' are used then.
+
+    Raises:
+        DisruptedError: told to stop; a restart goes on from here.
+    """
+    order = member.order
+    if member.merging.final.norm_statistics != "Reestimate":
+        return
+    model = initial_model(task, dataset, order.seed)
+    found = {}
+    if member.network.statistics(model) and _mean_comes(member, world):
+        mean = member.around.fetch(names.MEAN_REF, PATIENCE_SECONDS)
+        model.load_state_dict(dict(mean.tensors))
+        member.network.reestimate(model)
+        found = member.network.statistics(model)
+    samples = len(member.job.train)
+    metadata: dict[str, JsonValue] = {
+        "role": _ROLE,
+        "island": order.island,
+        "trainSamples": samples,
+    }
+    ref = names.statistics_ref(order.island)
+    world.context.artifacts.publish(ref, Artifact(found, metadata))
+
+
+def _mean_comes(member: Member, world: World) -> bool:
+    steps = member.job.steps
+    until = time.monotonic() + member.merging.settings.round_deadline_seconds
+    said = ProgressReport(steps, steps, message="waits for the mean, to measure norm statistics")
+    world.context.progress.report(said)
+    while time.monotonic() < until:
+        if world.context.stop.requested():
+            raise DisruptedError(f"{member.job.name}: told to stop; its weights are there")
+        if member.around.wait([names.MEAN_REF], SLICE_SECONDS):
+            return True
+    return False
