@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import Case, Gpt, classifier, documents, network
+from networks import Case, classifier, documents, network, tokens
 from torch import Tensor, nn
 
 from atoll_api.spec.merging import Align
@@ -14,6 +14,7 @@ from atoll_worker.merge.align import Alignment, align
 from atoll_worker.merge.permute import invert, permute, random_permutations
 from atoll_worker.merge.probe import Probe
 from atoll_worker.tasks.base import Inputs
+from atoll_worker.tasks.language.gpt import Gpt
 from atoll_worker.tasks.structure import declared_structure
 
 CASES = {name: network(document) for name, document in documents()}
@@ -22,10 +23,10 @@ WEIGHTS = Align(type="WeightMatching")
 
 
 def probe_of(case: Case) -> Probe:
-    """128 inputs in the network's own terms, in float64 as its weights are."""
+    """128 inputs in the network's own terms, in float64 as its weights are, or bytes."""
     generator = torch.Generator().manual_seed(7)
     if isinstance(case.model, Gpt):
-        x = torch.randint(16, (128, 8), generator=generator)
+        x = tokens(128, generator)
     else:
         x = torch.randn(128, 1, 8, 8, generator=generator, dtype=torch.float64)
     time = torch.rand(128, generator=generator, dtype=torch.float64)
