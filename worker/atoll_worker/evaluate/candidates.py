@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from atoll_api.work_order import EvaluateOrder
 from atoll_worker.ensemble import combine
@@ -12,12 +13,17 @@ from atoll_worker.evaluate.loading import Job
 from atoll_worker.evaluate.rules import names_to_score, rule_named, settings_of
 from atoll_worker.evaluate.sampling import Sampler, draw_of_ensemble, draw_of_model
 from atoll_worker.evaluate.scoring import Candidate
+from atoll_worker.evaluate.systems import Asked
 from atoll_worker.evaluate.text_candidates import text_candidates
+from atoll_worker.tasks.base import Inputs
 from atoll_worker.tasks.diffusion import DiffusionTask
 from atoll_worker.tasks.language import LanguageTask
 from atoll_worker.train.flops import forward_flops
 
 BASELINE = "Baseline"
+MERGED = "Merged"
+ALL_ISLANDS = "AllIslands"
+"""All islands of a strategy that merges, their answers averaged."""
 
 
 def sampler_of(job: Job, order: EvaluateOrder) -> Sampler | None:
@@ -30,7 +36,11 @@ def sampler_of(job: Job, order: EvaluateOrder) -> Sampler | None:
 def candidates(job: Job, order: EvaluateOrder, sampler: Sampler | None) -> Iterator[Candidate]:
     """The baseline first, where there is one, then one system a strategy."""
     if job.baseline is not None:
-        yield _baseline(job, job.baseline, sampler)
+        yield _model(job, BASELINE, job.baseline, sampler)
+    if job.merged is not None:
+        yield _model(job, MERGED, job.merged, sampler)
+        yield _all_islands(job)
+        return
     if isinstance(job.task, LanguageTask):
         yield from text_candidates(job, order, _model_flops(job, _first_expert(job)))
         return
@@ -44,9 +54,9 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _baseline(job: Job, model: nn.Module, sampler: Sampler | None) -> Candidate:
+def _model(job: Job, name: str, model: nn.Module, sampler: Sampler | None) -> Candidate:
     return Candidate(
-        name=BASELINE,
+        name=name,
         settings={},
         parameters=parameters(model),
         expert_flops=_model_flops(job, model),
@@ -54,6 +64,26 @@ def _baseline(job: Job, model: nn.Module, sampler: Sampler | None) -> Candidate:
         answer=answer_of_model(job.task, model),
         mean_active=lambda: 1.0,
         draw=None if sampler is None else draw_of_model(sampler, model),
+    )
+
+
+def _all_islands(job: Job) -> Candidate:
+    """All islands asked, and their answers averaged: what merging saves, and may cost."""
+    present = [expert for expert in job.ensemble.experts if expert is not None]
+
+    def answer(inputs: Inputs, asked: Asked) -> Tensor:
+        del asked
+        answers = [job.task.predict(expert, inputs) for expert in present]
+        return torch.stack(answers).mean(dim=0)
+
+    return Candidate(
+        name=ALL_ISLANDS,
+        settings={},
+        parameters=sum(map(parameters, present)),
+        expert_flops=_model_flops(job, present[0]),
+        router_flops=0,
+        answer=answer,
+        mean_active=lambda: float(len(present)),
     )
 
 

@@ -8,9 +8,10 @@ from torch import Tensor
 from atoll_api import names
 from atoll_api.names import Ref
 from atoll_api.work_order import EvaluateOrder
-from atoll_worker.evaluate.candidates import BASELINE
+from atoll_worker.evaluate.candidates import BASELINE, MERGED
 from atoll_worker.evaluate.holdout import Holdout, answer_of_model
-from atoll_worker.evaluate.loading import Job
+from atoll_worker.evaluate.loading import Job, model_ref
+from atoll_worker.evaluate.merging import merging_facts
 from atoll_worker.evaluate.reference import Reference
 from atoll_worker.evaluate.scoring import Scored
 from atoll_worker.evaluate.text_candidates import text_facts
@@ -35,25 +36,30 @@ def assemble(
 ) -> Findings:
     """All findings of a job."""
     systems = tuple(it.scores for it in scored.values())
-    islands = tuple(_island(job, island, holdout) for island in range(job.assignment.count))
+    counted = range(job.assignment.count)
+    islands = tuple(_island(job, order, island, holdout) for island in counted)
     baseline = scored.get(BASELINE)
+    merging = merging_facts(job, order)
+    chosen = MERGED if order.merging else order.combine.type
     return Findings(
         seed=order.seed,
         data=_data(job, order),
         partition=_partition(job),
         contract=dict(job.task.contract()),
-        combine=order.combine.type,
+        combine=chosen,
         systems=systems,
         islands=islands,
         baseline=_baseline(job),
         router=_router(job),
-        text=text_facts(job, order, holdout),
+        text=None if order.merging else text_facts(job, order, holdout),
+        merging=merging,
         sampling=None if reference is None else _sampling(order, job, reference),
         verdict=judge(
-            scored[order.combine.type].scores,
+            scored[chosen].scores,
             baseline.scores if baseline else None,
             islands,
             systems,
+            merging,
         ),
         parents={str(ref): digest for ref, digest in job.digests.items()},
     )
@@ -97,21 +103,23 @@ def _sampling(order: EvaluateOrder, job: Job, reference: Reference) -> SamplingF
     )
 
 
-def _island(job: Job, island: int, holdout: Holdout) -> TrainedModel:
-    ref = names.expert_ref(island)
+def _island(job: Job, order: EvaluateOrder, island: int, holdout: Holdout) -> TrainedModel:
+    ref = model_ref(order, island)
     size = job.assignment.sizes[island]
     expert = job.ensemble.experts[island]
     if expert is None:
         return TrainedModel(
             name=f"island {island}", island=island, present=False, train_samples=size
         )
-    losses_N = holdout.judge(answer_of_model(job.task, expert)).losses_N.double()
+    judged = holdout.judge(answer_of_model(job.task, expert))
+    losses_N = judged.losses_N.double()
     own_N = holdout.islands() == island
     return _trained(job, ref, f"island {island}", size).model_copy(
         update={
             "island": island,
             "own_part_loss": _mean(losses_N[own_N]),
             "other_parts_loss": _mean(losses_N[~own_N]),
+            "measures": {name: float(it.double().mean()) for name, it in judged.measures.items()},
         }
     )
 

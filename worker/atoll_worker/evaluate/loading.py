@@ -2,9 +2,9 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -37,6 +37,8 @@ class Job:
         assignment: who trained on what.
         ensemble: experts (None where one was lost), router and prior.
         clusters: what places a text, where the router needs it.
+        merged: the model that the islands were merged into, or None.
+        mergeability: what was measured of the islands on the way, by round.
         baseline: the baseline's model, or None.
         artifacts: what was read, by ref.
         digests: digests of the same.
@@ -48,6 +50,8 @@ class Job:
     assignment: Assignment
     ensemble: Ensemble
     clusters: TextClusterer | None
+    merged: nn.Module | None
+    mergeability: Sequence[Mapping[str, Any]]
     baseline: nn.Module | None
     artifacts: Mapping[Ref, Artifact]
     digests: Mapping[Ref, str]
@@ -68,9 +72,7 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
     _check_contracts(found, dict(task.contract()))
     assignment = Assignment.from_artifact(found[names.ASSIGNMENT_REF], dataset)
     model = build_model(task, dataset.sample, derive(order.seed, "init"))
-    experts = [
-        _loaded(model, names.expert_ref(island), found) for island in range(assignment.count)
-    ]
+    experts = [_loaded(model, model_ref(order, i), found) for i in range(assignment.count)]
     probe = _probe(task, dataset)
     label_N = None if probe.label_B is None else dataset.label_N
     train_label_N = None if label_N is None else label_N[dataset.train]
@@ -83,6 +85,8 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
         assignment=assignment,
         ensemble=Ensemble(task, experts, _router(dataset, found, probe), prior_CK),
         clusters=_clusters(found, assignment.count),
+        merged=_loaded(model, names.MERGED_REF, found),
+        mergeability=_mergeability(artifacts) if order.merging else (),
         baseline=_loaded(model, names.BASELINE_REF, found),
         artifacts=found,
         digests=digests,
@@ -90,17 +94,29 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
     )
 
 
+def model_ref(order: EvaluateOrder, island: int) -> Ref:
+    """Where the weights of one island are."""
+    return names.final_ref(island) if order.merging else names.expert_ref(island)
+
+
+def _mergeability(artifacts: Artifacts) -> Sequence[Mapping[str, Any]]:
+    bound = artifacts.bindings("mergeability/")
+    found = [artifacts.fetch(ref).metadata for ref in bound]
+    return sorted((it for it in found if "gap" in it), key=lambda it: int(str(it["round"])))
+
+
 def _fetch(
     order: EvaluateOrder, artifacts: Artifacts
 ) -> tuple[dict[Ref, Artifact], dict[Ref, str]]:
     bound = artifacts.bindings()
-    experts = [ref for i in range(order.count) if (ref := names.expert_ref(i)) in bound]
+    experts = [ref for i in range(order.count) if (ref := model_ref(order, i)) in bound]
     if len(experts) < order.quorum:
         raise ContractError(
             f"{len(experts)} of {order.count} experts are there, the quorum is {order.quorum}: "
             "look at the islands that failed, or lower islands.quorum"
         )
-    wanted = [names.ASSIGNMENT_REF, *experts, *_ROUTED_BY[order.router.type]]
+    joined = (names.MERGED_REF,) if order.merging else _ROUTED_BY[order.router.type]
+    wanted = [names.ASSIGNMENT_REF, *experts, *joined]
     if order.baseline and names.BASELINE_REF in bound:
         wanted.append(names.BASELINE_REF)
     found = {ref: artifacts.fetch(ref) for ref in wanted}

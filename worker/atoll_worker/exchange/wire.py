@@ -40,13 +40,17 @@ class WireMeter:
     then. Sockets that were seen and are gone keep their last count.
     """
 
-    def __init__(self, hub: str, islands: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, hub: str, islands: frozenset[str] = frozenset(), unknown: str = "other"
+    ) -> None:
         """Name the peers.
 
         Args:
             hub: HOST:PORT of the hub.
             islands: HOST:PORT of the other islands.
+            unknown: What everybody else is: `island` where islands dial each other.
         """
+        self._unknown = unknown
         self._kinds = dict.fromkeys(_resolved(islands), "island") | dict.fromkeys(
             _resolved({hub}), "hub"
         )
@@ -106,7 +110,7 @@ class WireMeter:
             return None
         (sent,) = _U64.unpack_from(info, _BYTES_SENT)
         (received,) = _U64.unpack_from(info, _BYTES_RECEIVED)
-        return _Count(self._kinds.get(_plain(remote), "other"), sent, received)
+        return _Count(self._kinds.get(_plain(remote), self._unknown), sent, received)
 
 
 def _supported() -> bool:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from atoll_worker.report.document import (
+    Mergeability,
     RouterFacts,
     SystemScores,
     TrainedModel,
@@ -163,6 +164,24 @@ def router_over_time(axes: Axes, router: RouterFacts) -> None:
     axes.axhline(router.chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
     axes.set(xlabel="noise level t (1 is pure noise)", ylim=(0, 1.03), xlim=(0, 1))
     axes.legend(fontsize=9, loc="lower left")
+
+
+@_drawn(6.6, 3.2)
+def mergeability(axes: Axes, points: Sequence[Mergeability]) -> None:
+    """Scores of the islands alone and of the mean of their weights, over the training."""
+    name = "accuracy" if points and "accuracy" in points[0].merged else "loss"
+    steps = [point.step for point in points]
+    axes.plot(steps, [p.merged[name] for p in points], "o-", color=ACCENT, label="merged")
+    axes.plot(
+        steps,
+        [p.local[name] for p in points],
+        "s--",
+        color=PALETTE[1],
+        ms=4,
+        label="islands alone, mean",
+    )
+    axes.set(xlabel="optimizer step", ylabel=f"{name} on the holdout")
+    axes.legend(fontsize=9)
 
 
 @_drawn(4.4, 4.0)

@@ -119,6 +119,8 @@ class TrainedModel(FrozenModel):
     """Loss on the holdout of its own part, measured here."""
     other_parts_loss: float | None = None
     """Loss on everybody else's: what it was never meant for."""
+    measures: dict[str, float] = Field(default_factory=dict)
+    """More scores on the whole holdout, of a task that has them."""
     loss_curve: Items[Items[float]] = ()
     """[step, training loss]."""
 
@@ -170,6 +172,51 @@ class TextFacts(FrozenModel):
     continuations: Items[Continuation]
 
 
+class Mergeability(FrozenModel):
+    """How well the islands would merge after some step (arXiv 2507.06542, section 4)."""
+
+    step: int
+    islands: int
+    """That were there."""
+    local: dict[str, float]
+    """Mean over the islands of `loss`, and of what else the task measures, on the holdout."""
+    merged: dict[str, float]
+    """The same of the mean of their weights."""
+    gap: float
+    """Loss of the mean less the mean of the losses: below 0, merging helps."""
+    consensus_distance: float
+    """mean |x_k - mean|^2 / |mean|^2."""
+
+
+class IslandRounds(FrozenModel):
+    """The rounds of one island."""
+
+    island: int
+    merges: int
+    """In which it took at least one other's weights."""
+    snapshots: int
+    """Of others, that it took."""
+    notes: Items[str] = ()
+    """Rounds in which somebody was missing, and why; the last few."""
+
+
+class MergingFacts(FrozenModel):
+    """How weights were exchanged, and what came of it."""
+
+    strategy: str
+    graph: str
+    rounds: int
+    spectral_gap: float | None = None
+    """1 - |W - 11^T/N|_2 of the mixing matrix; None for gossip, which has none."""
+    weights: str
+    """Of the final merge."""
+    reestimated: bool
+    """Whether norm statistics were measured anew by the islands."""
+    mergeability: Items[Mergeability]
+    """On the way, and last of all at the end."""
+    islands: Items[IslandRounds]
+
+
 class Verdict(FrozenModel):
     """The answer to the only question that a reader has at first."""
 
@@ -188,7 +235,7 @@ class Findings(FrozenModel):
     partition: PartitionFacts
     contract: dict[str, str]
     combine: str
-    """The strategy that the job chose."""
+    """The strategy that the job chose; `Merged` where there is one model."""
     systems: Items[SystemScores]
     islands: Items[TrainedModel]
     baseline: TrainedModel | None = None
@@ -196,6 +243,8 @@ class Findings(FrozenModel):
     """None where none was trained."""
     text: TextFacts | None = None
     """None for data that are no text."""
+    merging: MergingFacts | None = None
+    """None for an ensemble."""
     sampling: SamplingFacts | None = None
     verdict: Verdict
     parents: dict[str, str]

@@ -90,6 +90,8 @@ def _charts(findings: Findings, parts: Parts) -> dict[str, str]:
     }
     if findings.text is None or findings.partition.type == "TextClusters":
         drawn["division"] = charts.division(parts.xy_P2, parts.island_P)
+    if findings.merging is not None:
+        drawn["mergeability"] = charts.mergeability(findings.merging.mergeability)
     if findings.router is not None:
         drawn["router"] = charts.router_over_time(findings.router)
     if findings.sampling is not None:

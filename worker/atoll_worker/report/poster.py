@@ -36,5 +36,6 @@ def _title(name: str, system: SystemScores | None) -> str:
         return "Real samples\n"
     if system.samples is None:
         return name
-    kind = "One model, same FLOPs" if name == "Baseline" else f"Ensemble of islands ({name})"
+    kinds = {"Baseline": "One model, same FLOPs", "Merged": "Islands, merged"}
+    kind = kinds.get(name, f"Ensemble of islands ({name})")
     return f"{kind}\nFrechet distance {system.samples.frechet_train.mean:.3f}"

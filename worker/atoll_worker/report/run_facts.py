@@ -26,15 +26,11 @@ def run_facts(job: JobIdentity, reports: Mapping[str, ProgressReport], count: in
 
 
 def _between(wires: tuple[StepWire, ...], count: int) -> int | None:
-    """Bytes an island exchanged with anyone but the hub; None unless every island was counted.
+    """Bytes that islands sent to anyone but the hub; None unless every island was counted.
 
     A lost island was not counted at its end, so neither is the job.
     """
     islands = {names.island_step(island) for island in range(count)}
     if islands - {wire.step for wire in wires}:
         return None
-    return sum(
-        wire.sent_bytes + wire.received_bytes
-        for wire in wires
-        if wire.step in islands and wire.peer != "hub"
-    )
+    return sum(wire.sent_bytes for wire in wires if wire.step in islands and wire.peer != "hub")

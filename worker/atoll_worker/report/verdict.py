@@ -2,8 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from atoll_worker.report.document import SampleScores, SystemScores, TrainedModel, Verdict
+from atoll_worker.report.document import (
+    MergingFacts,
+    SampleScores,
+    SystemScores,
+    TrainedModel,
+    Verdict,
+)
 
+_MERGED = "Merged"
+_OTHER = "one model of an expert's size trained with the same FLOPs"
+_REWEIGHED = "the others are weighed as if its part of the data did not exist."
 CLEAR_GAP_SD = 3.0
 """A difference counts from this many standard deviations of sampling on."""
 
@@ -13,13 +22,14 @@ def judge(
     baseline: SystemScores | None,
     islands: Sequence[TrainedModel],
     systems: Sequence[SystemScores] = (),
+    merging: MergingFacts | None = None,
 ) -> Verdict:
     """Compare the strategy that the job chose with the baseline; notes speak of all `systems`."""
-    notes = list(_island_notes(islands))
+    notes = [*_island_notes(islands, merged=merging is not None), *_merging_notes(merging)]
     if baseline is None:
         return Verdict(
             outcome="NoBaseline",
-            sentence=f"No baseline was trained, so {chosen.name} stands alone: "
+            sentence=f"No baseline was trained, so {_alone(chosen)} stands alone: "
             f"{_own_numbers(chosen)}. Set baseline.enabled: true to compare.",
             notes=tuple(notes),
         )
@@ -45,16 +55,10 @@ def _by_samples(chosen: SystemScores, baseline: SystemScores, notes: list[str]) 
             if alone
             else f"within {CLEAR_GAP_SD:.0f} standard deviations of sampling"
         )
-        sentence = (
-            f"The ensemble ({chosen.name}) and one model of an expert's size trained with the same "
-            f"FLOPs are not clearly different: {told}, {why}."
-        )
+        sentence = f"{_subject(chosen)} and {_OTHER} are not clearly different: {told}, {why}."
         return Verdict(outcome="Tie", sentence=sentence, notes=tuple(notes))
     verb = "beats" if gap > 0 else "does not beat"
-    sentence = (
-        f"The ensemble ({chosen.name}) {verb} one model of an expert's size trained with the same "
-        f"FLOPs: {told}."
-    )
+    sentence = f"{_subject(chosen)} {verb} {_OTHER}: {told}."
     return Verdict(outcome="Better" if gap > 0 else "Worse", sentence=sentence, notes=tuple(notes))
 
 
@@ -66,10 +70,9 @@ def _by_loss(
 ) -> Verdict:
     ours, theirs = chosen.holdout_loss, baseline.holdout_loss
     better = ours < theirs
-    sentence = (
-        f"The ensemble ({chosen.name}) {'beats' if better else 'does not beat'} one model of an "
-        f"expert's size trained with the same FLOPs: {_told(chosen)} against {_score(baseline)}."
-    )
+    verb = "beats" if better else "does not beat"
+    told = f"{_told(chosen)} against {_score(baseline)}"
+    sentence = f"{_subject(chosen)} {verb} {_OTHER}: {told}."
     notes += _control_notes(chosen, systems)
     return Verdict(outcome="Better" if better else "Worse", sentence=sentence, notes=tuple(notes))
 
@@ -99,7 +102,32 @@ def _sample_notes(chosen: SystemScores, baseline: SystemScores, gap: float) -> l
     return notes
 
 
-def _island_notes(islands: Sequence[TrainedModel]) -> list[str]:
+def _subject(chosen: SystemScores) -> str:
+    return "The merged model" if chosen.name == _MERGED else f"The ensemble ({chosen.name})"
+
+
+def _alone(chosen: SystemScores) -> str:
+    return "the merged model" if chosen.name == _MERGED else chosen.name
+
+
+def _merging_notes(merging: MergingFacts | None) -> Iterator[str]:
+    if merging is None or not merging.mergeability:
+        return
+    last = merging.mergeability[-1]
+    verb = "less" if last.gap <= 0 else "more"
+    yield (
+        f"The islands alone come to a loss of {last.local['loss']:.4g} on average, the mean of "
+        f"their weights to {last.merged['loss']:.4g}: {abs(last.gap):.2g} {verb}."
+    )
+    missed = sum(bool(it.notes) for it in merging.islands)
+    if missed:
+        yield (
+            f"{missed} of {len(merging.islands)} islands went through rounds without a neighbour: "
+            "the weight of whoever was missing stayed with the island."
+        )
+
+
+def _island_notes(islands: Sequence[TrainedModel], *, merged: bool) -> list[str]:
     notes = []
     failed = [str(it.island) for it in islands if it.gate_passed is False]
     lost = [str(it.island) for it in islands if not it.present]
@@ -110,8 +138,8 @@ def _island_notes(islands: Sequence[TrainedModel]) -> list[str]:
         )
     if lost:
         notes.append(
-            f"Island {', '.join(lost)} was lost: the others are weighed as if "
-            "its part of the data did not exist."
+            f"Island {', '.join(lost)} was lost: "
+            + ("its last weights are not in the merged model." if merged else _REWEIGHED)
         )
     return notes
 
@@ -122,14 +150,18 @@ def _own_numbers(chosen: SystemScores) -> str:
     return f"Frechet distance {chosen.samples.frechet_train.mean:.3f} to the training samples"
 
 
+_MEASURES = {"bitsPerByte": "bits per byte", "accuracy": "accuracy"}
+"""Said in place of the loss, which orders systems alike or nearly so."""
+
+
 def _told(system: SystemScores) -> str:
-    what = "bits per byte" if "bitsPerByte" in system.measures else "holdout loss"
-    return f"{what} {_score(system)}"
+    known = [words for name, words in _MEASURES.items() if name in system.measures]
+    return f"{known[0] if known else 'holdout loss'} {_score(system)}"
 
 
 def _score(system: SystemScores) -> str:
-    bits = system.measures.get("bitsPerByte")
-    return f"{system.holdout_loss:.4g}" if bits is None else f"{bits:.3f}"
+    known = [system.measures[name] for name in _MEASURES if name in system.measures]
+    return f"{known[0]:.3f}" if known else f"{system.holdout_loss:.4g}"
 
 
 def _control_notes(chosen: SystemScores, systems: Sequence[SystemScores]) -> Iterator[str]:

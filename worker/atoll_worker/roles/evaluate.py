@@ -69,7 +69,7 @@ def _measure(job: Job, order: EvaluateOrder, steps: "_Steps") -> tuple[Findings,
 def _prefix(order: EvaluateOrder) -> int:
     """Tokens of a text by which it is routed; 0 for what is no text."""
     chosen = order.router.centroid or order.router.likelihood
-    return chosen.prefix if chosen else 0
+    return chosen.prefix if chosen and not order.merging else int(order.task.context is not None)
 
 
 def _write(folder: Path, report: Report, pictures: dict[str, Tensor], job: Job) -> None:
@@ -92,9 +92,12 @@ class _Steps:
     def __init__(self, order: EvaluateOrder, context: Context) -> None:
         self._context = context
         self._done = 0
-        systems = len(names_to_score(order.evaluation.strategies, order.combine)) + order.baseline
-        text = order.task.context is not None
-        seeds = 0 if text else order.evaluation.seeds
+        combined = (
+            2 if order.merging else len(names_to_score(order.evaluation.strategies, order.combine))
+        )
+        systems = combined + order.baseline
+        text = order.task.context is not None and not order.merging
+        seeds = order.evaluation.seeds if order.task.type == "Diffusion" else 0
         self._total = 2 + (systems + text * len(CONTROLS)) * (1 + seeds)
         self._message = ""
 

@@ -38,7 +38,8 @@ def run(order: IslandOrder, context: Context) -> None:
         train=Part.of(dataset, origin.partition.tensors["train"]),
         holdout=Part.of(dataset, origin.partition.tensors["holdout"]),
     )
-    world = World(context, WireMeter(order.hub))
+    meets = "island" if order.merging else "other"
+    world = World(context, WireMeter(order.hub, unknown=meets))
     if order.merging is None:
         expert = train_expert(job, task, dataset, world)
         origin.publish(context.artifacts, names.expert_ref(order.island), order.role, expert)

@@ -100,8 +100,8 @@ def test_a_seed_works_with_the_batch_of_all_islands() -> None:
 
 
 def test_evaluating_text_draws_no_samples() -> None:
-    text = {"task": {"type": "Language"}, "data": {"source": "builtin://python-stdlib"}}
-    spec = job(4, evaluation={"samples": 1_000_000}, **text).spec
+    data = {"source": "builtin://python-stdlib"}
+    spec = job(4, evaluation={"samples": 1_000_000}, task={"type": "Language"}, data=data).spec
     work = {str(step.name): effort(spec, step) for step in pipeline(spec)}
 
     assert work["evaluate"] < work["island-0"]
