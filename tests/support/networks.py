@@ -9,11 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from atoll_api.spec.task import GptSettings
 from atoll_api.spec.task import Task as TaskSpec
 from atoll_worker.tasks.base import Batch, SampleSpec
+from atoll_worker.tasks.language.gpt import Gpt
 from atoll_worker.tasks.registry import load_task
-from atoll_worker.tasks.structure import Structure, structure_of
-from atoll_worker.tasks.transformer import gpt
 
 DIGITS = SampleSpec((1, 8, 8), 10)
 NORMS: tuple[Literal["BatchNorm", "LayerNorm", "GroupNorm", "None"], ...] = (
@@ -22,50 +22,6 @@ NORMS: tuple[Literal["BatchNorm", "LayerNorm", "GroupNorm", "None"], ...] = (
     "GroupNorm",
     "None",
 )
-
-
-class GptBlock(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x_BLW: Tensor) -> Tensor:
-        batch, length, width = x_BLW.shape
-        shaped = self.qkv(self.norm1(x_BLW)).reshape(batch, length, 3, self.heads, -1)
-        query, key, value = shaped.permute(2, 0, 3, 1, 4)
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x_BLW = x_BLW + self.project(mixed.transpose(1, 2).reshape(batch, length, width))
-        left: Tensor = self.mlp(self.norm2(x_BLW))
-        return x_BLW + left
-
-
-class Gpt(nn.Module):
-    """A small decoder over 16 tokens."""
-
-    def __init__(self, layers: int = 2, width: int = 16, heads: int = 4) -> None:
-        super().__init__()
-        self.sizes = (layers, width, heads)
-        self.token = nn.Embedding(16, width)
-        self.position = nn.Embedding(8, width)
-        self.blocks = nn.ModuleList(GptBlock(width, heads) for _ in range(layers))
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 16, bias=False)
-
-    def forward(self, token_BL: Tensor) -> Tensor:
-        x_BLW = self.token(token_BL) + self.position.weight[: token_BL.shape[1]]
-        for block in self.blocks:
-            x_BLW = block(x_BLW)
-        logits: Tensor = self.head(self.norm(x_BLW))
-        return logits
-
-    def structure(self) -> Structure:
-        return structure_of(self, gpt(*self.sizes))
 
 
 @dataclass(frozen=True)
@@ -91,7 +47,7 @@ def network(document: dict[str, Any] | None, seed: int = 0) -> Case:
     generator = torch.Generator().manual_seed(seed)
     if document is None:
         tokens = torch.randint(16, (4, 8), generator=generator)
-        return Case(scrambled(Gpt(), seed), lambda model: model(tokens))
+        return Case(scrambled(decoder(), seed), lambda model: model(tokens))
     task = load_task(TaskSpec.from_document(document))
     torch.manual_seed(seed)
     model = scrambled(task.build_model(DIGITS), seed)
@@ -101,6 +57,11 @@ def network(document: dict[str, Any] | None, seed: int = 0) -> Case:
     given = (inputs.x_BD.double(), inputs.time_B.double(), inputs.label_B)
     conditioned = document["type"] == "Diffusion"
     return Case(model, lambda it: it(*given) if conditioned else it(given[0]))
+
+
+def decoder() -> Gpt:
+    """A small decoder over 16 tokens."""
+    return Gpt(GptSettings(layers=2, width=16, heads=4, context=16), 16)
 
 
 def scrambled(model: nn.Module, seed: int) -> nn.Module:

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import Case, Gpt, classifier, documents, network
+from networks import Case, classifier, documents, network
 from torch import Tensor, nn
 
 from atoll_api.spec.merging import Align
@@ -14,6 +14,7 @@ from atoll_worker.merge.align import Alignment, align
 from atoll_worker.merge.permute import invert, permute, random_permutations
 from atoll_worker.merge.probe import Probe
 from atoll_worker.tasks.base import Inputs
+from atoll_worker.tasks.language.gpt import Gpt
 from atoll_worker.tasks.structure import declared_structure
 
 CASES = {name: network(document) for name, document in documents()}

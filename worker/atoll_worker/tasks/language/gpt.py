@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from atoll_api.spec.task import GptSettings
 from atoll_worker.errors import BadTaskError, ContractError
+from atoll_worker.tasks.structure import Structure, structure_of
+from atoll_worker.tasks.transformer import gpt
 
 _DEVIATION = 0.02
 """Of the initial weights, as in GPT-2."""
@@ -63,6 +65,7 @@ class Gpt(nn.Module):
                 f"the width {settings.width}: choose a divisor of the width"
             )
         self.context = settings.context
+        self.heads = settings.heads
         self.token = nn.Embedding(vocabulary, settings.width)
         self.position = nn.Embedding(settings.context, settings.width)
         self.blocks = nn.ModuleList(
@@ -89,6 +92,11 @@ class Gpt(nn.Module):
             hidden_BLW = block(hidden_BLW)
         logits_BLV: Tensor = self.head(self.norm(hidden_BLW))
         return logits_BLV
+
+    def structure(self) -> Structure:
+        """Heads and hidden units of each block, and the residual stream."""
+        width = self.token.embedding_dim
+        return structure_of(self, gpt(len(self.blocks), width, self.heads))
 
     def _initialize(self, layers: int) -> None:
         for name, parameter in self.named_parameters():
