@@ -46,9 +46,7 @@ def trained(tmp_path: Path, task: Task = SMALL_DIFFUSION) -> SmallJob:
 
 def order(job: SmallJob, folder: Path, **changes: Any) -> EvaluateOrder:
     said: dict[str, Any] = {
-        **job.island_order(0).model_dump(
-            exclude={"role", "island", "optimizer_implementation", "encoding", "training"}
-        ),
+        **job.island_order(0).model_dump(include=EvaluateOrder.model_fields.keys() - {"role"}),
         "step": "evaluate",
         "count": COUNT,
         "quorum": COUNT,
