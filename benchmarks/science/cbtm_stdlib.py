@@ -4,7 +4,7 @@ c-BTM (Gururangan et al., arXiv 2303.14177) on the text that ships with Python: 
 then four experts on tf-idf clusters, against one model that goes on from the same seed with four
 times the batch, so with equal tokens. Each text of the holdout is routed by its first 64 bytes and
 scored on the rest. Controls: experts on random parts, and the mean of the experts' weights. With
---long also the regime where centroids do not win: four times the parameters, trained until each
+--long also the regime where centroids do not win: three times the parameters, trained until each
 expert has seen its part two and a half times.
 
     python benchmarks/science/cbtm_stdlib.py [--quick] [--long] [--processes 2] [--json FILE]
