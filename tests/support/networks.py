@@ -9,13 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from atoll_api.spec.task import GptSettings
 from atoll_api.spec.task import Task as TaskSpec
 from atoll_worker.tasks.base import Batch, SampleSpec
-from atoll_worker.tasks.language.gpt import Gpt
 from atoll_worker.tasks.registry import load_task
 
 DIGITS = SampleSpec((1, 8, 8), 10)
+TEXT = SampleSpec((16,), 0)
 NORMS: tuple[Literal["BatchNorm", "LayerNorm", "GroupNorm", "None"], ...] = (
     "BatchNorm",
     "LayerNorm",
@@ -42,26 +41,26 @@ class Case:
         return copy.deepcopy(self.model).eval()
 
 
-def network(document: dict[str, Any] | None, seed: int = 0) -> Case:
-    """The network of a task's document, in float64; None is the GPT."""
+def network(document: dict[str, Any], seed: int = 0) -> Case:
+    """The network of a task's document, in float64, and three samples to ask it about."""
     generator = torch.Generator().manual_seed(seed)
-    if document is None:
-        tokens = torch.randint(16, (4, 8), generator=generator)
-        return Case(scrambled(decoder(), seed), lambda model: model(tokens))
     task = load_task(TaskSpec.from_document(document))
+    text = document["type"] == "Language"
     torch.manual_seed(seed)
-    model = scrambled(task.build_model(DIGITS), seed)
-    x_BD = torch.randn(3, 1, 8, 8, generator=generator)
+    model = scrambled(task.build_model(TEXT if text else DIGITS), seed)
+    x_BD = tokens(3, generator) if text else torch.randn(3, 1, 8, 8, generator=generator)
     batch = Batch(x_BD, torch.randint(10, (3,), generator=generator), 10)
     inputs = task.corrupt(batch, generator)
-    given = (inputs.x_BD.double(), inputs.time_B.double(), inputs.label_B)
-    conditioned = document["type"] == "Diffusion"
-    return Case(model, lambda it: it(*given) if conditioned else it(given[0]))
+    if document["type"] == "Diffusion":
+        given = (inputs.x_BD.double(), inputs.time_B.double(), inputs.label_B)
+        return Case(model, lambda it: it(*given))
+    x_BD = inputs.x_BD if text else inputs.x_BD.double()
+    return Case(model, lambda it: it(x_BD))
 
 
-def decoder() -> Gpt:
-    """A small decoder over 16 tokens."""
-    return Gpt(GptSettings(layers=2, width=16, heads=4, context=16), 16)
+def tokens(count: int, generator: torch.Generator) -> Tensor:
+    """Texts of random bytes."""
+    return torch.randint(256, (count, *TEXT.shape), generator=generator).to(torch.uint8)
 
 
 def scrambled(model: nn.Module, seed: int) -> nn.Module:
@@ -76,7 +75,7 @@ def scrambled(model: nn.Module, seed: int) -> nn.Module:
     return model
 
 
-def documents() -> Iterator[tuple[str, dict[str, Any] | None]]:
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every architecture with every norm, by a name."""
     for label in ("None", "Class"):
         for kind, sizes in (("MLP", {"mlp": {"width": 16}}), ("DiT", {"dit": {"width": 16}})):
@@ -89,7 +88,8 @@ def documents() -> Iterator[tuple[str, dict[str, Any] | None]]:
             ("ResNet20", {"resNet20": {"width": 8}}),
         ):
             yield f"{kind}-{norm}", classifier(kind, norm, **sizes)
-    yield "GPT", None
+    gpt = {"width": 16, "heads": 4, "context": TEXT.shape[0]}
+    yield "GPT", {"type": "Language", "language": {"architecture": {"type": "GPT", "gpt": gpt}}}
 
 
 def classifier(kind: str, norm: str = "BatchNorm", **sizes: Any) -> dict[str, Any]:

@@ -5,6 +5,9 @@ correlations is taken. The activations of a group are what the layers that read 
 its norms. BatchNorm normalises by the statistics of the probe: by those of the data, noise would
 drive most units to one side of their activation function (with 5 islands' digits and Gaussian
 noise the first average of a BatchNorm CNN had 88 % accuracy so, and 82 % otherwise).
+
+A forward pass of each network, and one product of matrices a layer. No more than the activations
+of one part of the probe, thinned out, are in memory.
 """
 
 import copy
@@ -13,14 +16,16 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from atoll_worker.errors import ContractError
 from atoll_worker.merge.moments import CrossMoments
-from atoll_worker.merge.norm_statistics import reestimate
 from atoll_worker.merge.probe import Probe
 from atoll_worker.tasks.base import Inputs
 from atoll_worker.tasks.structure import Group, Reader, Structure
 
+_MOST_ROWS = 2048
+"""Of one layer, for one part of the probe."""
 _Key = tuple[str, int]
 """A group, and which of its readers."""
 
@@ -39,7 +44,7 @@ def activation_similarities(
         structure: its structure.
         reference: weights and buffers.
         other: the same of the other network.
-        probe: what both are shown, in eval mode.
+        probe: what both are shown, in eval mode but for BatchNorm.
 
     Returns:
         float64 (count, count): the mean correlation over the layers that read the group. For
@@ -61,35 +66,40 @@ def activation_similarities(
 def _loaded(model: nn.Module, tensors: Mapping[str, Tensor], probe: Probe) -> nn.Module:
     network = copy.deepcopy(model)
     network.load_state_dict(dict(tensors))
-    reestimate(network, probe.chunks(), probe.forward)
-    return network.eval()
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and len(probe.inputs.x_BD) > 1:
+            module.train()
+    return network
 
 
 def _activations(
     network: nn.Module, structure: Structure, probe: Probe, inputs: Inputs
 ) -> dict[_Key, Tensor]:
-    modules = {reader.module for group in structure.groups for reader in group.readers}
-    with _recording(network, modules) as seen, torch.no_grad():
-        probe.forward(network, inputs)
-    return {
-        (group.name, index): torch.cat([_rows(x, group, reader) for x in seen[reader.module]])
+    readers = {
+        (group.name, index): (group, reader)
         for group in structure.groups
         for index, reader in enumerate(group.readers)
     }
+    with _recording(network, readers) as seen, torch.no_grad():
+        probe.forward(network, inputs)
+    return {key: torch.cat(rows) for key, rows in seen.items()}
 
 
 @contextmanager
-def _recording(network: nn.Module, modules: set[str]) -> Iterator[dict[str, list[Tensor]]]:
-    """What each of the modules is given while this lasts, call by call."""
-    seen: dict[str, list[Tensor]] = {name: [] for name in modules}
+def _recording(
+    network: nn.Module, readers: Mapping[_Key, tuple[Group, Reader]]
+) -> Iterator[dict[_Key, list[Tensor]]]:
+    """What each reader is given while this lasts, call by call, as rows of units."""
+    seen: dict[_Key, list[Tensor]] = {key: [] for key in readers}
 
-    def remember(name: str) -> torch.utils.hooks.RemovableHandle:
+    def remember(key: _Key, group: Group, reader: Reader) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            seen[name].append(given[0].detach())
+            seen[key].append(_thinned(_rows(given[0].detach(), group, reader)))
 
-        return network.get_submodule(name).register_forward_pre_hook(hook)
+        return network.get_submodule(reader.module).register_forward_pre_hook(hook)
 
-    handles = [remember(name) for name in sorted(modules)]
+    handles = [remember(key, *reader) for key, reader in readers.items()]
     try:
         yield seen
     finally:
@@ -102,6 +112,14 @@ def _rows(given: Tensor, group: Group, reader: Reader) -> Tensor:
     last = given.movedim(reader.axis, -1)
     split = last.reshape(-1, reader.copies, group.count * group.width, reader.spread)
     return split.transpose(2, 3).reshape(-1, group.count * group.width)
+
+
+def _thinned(rows_NF: Tensor) -> Tensor:
+    """At most so many rows, the same ones of every network: pixels and tokens are plenty."""
+    if len(rows_NF) <= _MOST_ROWS:
+        return rows_NF
+    chosen = torch.randperm(len(rows_NF), generator=torch.Generator().manual_seed(0))
+    return rows_NF[chosen[:_MOST_ROWS]]
 
 
 def _similarity(group: Group, moments: Mapping[_Key, CrossMoments]) -> Tensor:

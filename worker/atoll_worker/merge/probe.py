@@ -3,6 +3,7 @@
 Gaussian noise does as well as data, or better, and no data have to be the same anywhere.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from atoll_worker.tasks.base import Batch, Inputs, Task
 from atoll_worker.train.seeds import derive
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class Probe:
     """`predict` of the task."""
 
     def chunks(self) -> Iterator[Inputs]:
-        """The inputs, a few at a time."""
+        """The inputs, a few at a time, in parts of equal length."""
         whole = self.inputs
-        for rows_B in torch.split(torch.arange(len(whole.x_BD)), _ROWS_AT_ONCE):
+        parts = math.ceil(len(whole.x_BD) / _ROWS_AT_ONCE)
+        for rows_B in torch.tensor_split(torch.arange(len(whole.x_BD)), parts):
             label_B = None if whole.label_B is None else whole.label_B[rows_B]
             yield Inputs(whole.x_BD[rows_B], whole.target_BD[rows_B], whole.time_B[rows_B], label_B)
 

@@ -26,27 +26,3 @@ def feed_forward(enter: str, leave: str, hidden: Units, stream: Units | None) ->
     """Two linear layers with an activation between them; `stream` as in `attention`."""
     yield Layer(enter, reads=stream, writes=hidden)
     yield Layer(leave, reads=hidden, writes=stream)
-
-
-def gpt(layers: int, width: int, heads: int, prefix: str = "") -> Iterator[Layer]:
-    """A decoder with learned positions and norms before attention and MLP (Radford et al., 2019).
-
-    Args:
-        layers: blocks.
-        width: channels of the residual stream.
-        heads: attention heads of a block.
-        prefix: what the names of its modules begin with, such as `decoder.`.
-    """
-    stream = Units(f"{prefix}stream", width)
-    yield Layer(f"{prefix}token", writes=stream)
-    yield Layer(f"{prefix}position", writes=stream)
-    for index in range(layers):
-        block = f"{prefix}blocks.{index}"
-        split = Units(f"{block}.heads", heads, width=width // heads)
-        yield Layer(f"{block}.norm1", writes=stream)
-        yield from attention(f"{block}.qkv", f"{block}.project", split, stream)
-        yield Layer(f"{block}.norm2", writes=stream)
-        hidden = Units(f"{block}.hidden", 4 * width)
-        yield from feed_forward(f"{block}.mlp.0", f"{block}.mlp.2", hidden, stream)
-    yield Layer(f"{prefix}norm", writes=stream)
-    yield Layer(f"{prefix}head", reads=stream)

@@ -70,6 +70,12 @@ def test_a_seed_decides_and_another_decides_otherwise(digits: Dataset) -> None:
     assert one == same != other
 
 
+def test_the_draw_of_a_seed_does_not_drift(digits: Dataset) -> None:
+    assignment = divide(digits, dirichlet(), 8, 0)
+    assert assignment.sizes == (179, 89, 198, 257, 244, 2, 157, 311)
+    assert assignment.digest.startswith("blake3:9ccd14c6470b8f98")
+
+
 def test_a_large_alpha_makes_parts_alike(digits: Dataset) -> None:
     assignment = divide(digits, dirichlet(1e4), 4, 0)
     counted = shares(digits, digits.train, assignment.train_island_N)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import Case, classifier, documents, network
+from networks import Case, classifier, documents, network, tokens
 from torch import Tensor, nn
 
 from atoll_api.spec.merging import Align
@@ -23,10 +23,10 @@ WEIGHTS = Align(type="WeightMatching")
 
 
 def probe_of(case: Case) -> Probe:
-    """128 inputs in the network's own terms, in float64 as its weights are."""
+    """128 inputs in the network's own terms, in float64 as its weights are, or bytes."""
     generator = torch.Generator().manual_seed(7)
     if isinstance(case.model, Gpt):
-        x = torch.randint(16, (128, 8), generator=generator)
+        x = tokens(128, generator)
     else:
         x = torch.randn(128, 1, 8, 8, generator=generator, dtype=torch.float64)
     time = torch.rand(128, generator=generator, dtype=torch.float64)
@@ -104,6 +104,15 @@ def test_a_network_is_not_moved_by_itself() -> None:
         assert all(
             order.tolist() == list(range(len(order))) for order in aligned.permutations.values()
         )
+
+
+def test_one_sample_tells_nothing_apart() -> None:
+    case = CASES["MLP-BatchNorm"]
+    other, _ = shuffled(case)
+    inputs = next(probe_of(case).chunks())
+    one = Inputs(inputs.x_BD[:1], inputs.target_BD[:1], inputs.time_B[:1], None)
+    aligned = align(case.model, case.model.state_dict(), other, ACTIVATIONS, Probe(one, ask), 0)
+    assert all(torch.equal(aligned.tensors[name], tensor) for name, tensor in other.items())
 
 
 class Plain(nn.Module):

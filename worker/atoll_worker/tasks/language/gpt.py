@@ -6,6 +6,7 @@ Shape suffixes: B batch, L tokens, W width, H heads, C channels of a head, V voc
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,8 @@ from torch.nn import functional as F
 
 from atoll_api.spec.task import GptSettings
 from atoll_worker.errors import BadTaskError, ContractError
-from atoll_worker.tasks.structure import Structure, structure_of
-from atoll_worker.tasks.transformer import gpt
+from atoll_worker.tasks.structure import Layer, Structure, Units, structure_of
+from atoll_worker.tasks.transformer import attention, feed_forward
 
 _DEVIATION = 0.02
 """Of the initial weights, as in GPT-2."""
@@ -64,8 +65,7 @@ class Gpt(nn.Module):
                 f"task.language.architecture.gpt.heads is {settings.heads}, which does not divide "
                 f"the width {settings.width}: choose a divisor of the width"
             )
-        self.context = settings.context
-        self.heads = settings.heads
+        self.context, self.heads = settings.context, settings.heads
         self.token = nn.Embedding(vocabulary, settings.width)
         self.position = nn.Embedding(settings.context, settings.width)
         self.blocks = nn.ModuleList(
@@ -94,9 +94,24 @@ class Gpt(nn.Module):
         return logits_BLV
 
     def structure(self) -> Structure:
-        """Heads and hidden units of each block, and the residual stream."""
-        width = self.token.embedding_dim
-        return structure_of(self, gpt(len(self.blocks), width, self.heads))
+        """The stream is one group; each block has its heads and its hidden units."""
+        return structure_of(self, self._layers())
+
+    def _layers(self) -> Iterator[Layer]:
+        width = self.head.in_features
+        stream = Units("stream", width)
+        yield Layer("token", writes=stream)
+        yield Layer("position", writes=stream)
+        for index in range(len(self.blocks)):
+            block = f"blocks.{index}"
+            heads = Units(f"{block}.heads", self.heads, width=width // self.heads)
+            yield Layer(f"{block}.norm1", writes=stream)
+            yield from attention(f"{block}.qkv", f"{block}.project", heads, stream)
+            yield Layer(f"{block}.norm2", writes=stream)
+            hidden = Units(f"{block}.hidden", 4 * width)
+            yield from feed_forward(f"{block}.mlp.0", f"{block}.mlp.2", hidden, stream)
+        yield Layer("norm", writes=stream)
+        yield Layer("head", reads=stream)
 
     def _initialize(self, layers: int) -> None:
         for name, parameter in self.named_parameters():
