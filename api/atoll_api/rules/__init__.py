@@ -40,7 +40,7 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
 def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
     """Combinations that work and are probably not wanted."""
     batch_size = spec.training.batch_size_per_island
-    if batch_size < SMALL_BATCH:
+    if batch_size < SMALL_BATCH and spec.task.type != "Language":  # a text is many tokens
         yield Finding(
             "training.batchSizePerIsland",
             f"{batch_size} is small: experts train poorly below {SMALL_BATCH}",

@@ -1,6 +1,7 @@
 """Norm statistics of the merged model, measured where the data are: only they leave an island."""
 
 import time
+from dataclasses import replace
 from typing import Final
 
 from pydantic import JsonValue
@@ -45,16 +46,22 @@ def publish_statistics(member: Member, task: Task, dataset: Dataset, world: Worl
     }
     ref = names.statistics_ref(order.island)
     world.context.artifacts.publish(ref, Artifact(found, metadata))
+    _say(member, world, "")
 
 
 def _mean_comes(member: Member, world: World) -> bool:
-    steps = member.job.steps
     until = time.monotonic() + member.merging.settings.round_deadline_seconds
-    said = ProgressReport(steps, steps, message="waits for the mean, to measure norm statistics")
-    world.context.progress.report(said)
+    _say(member, world, "waits for the mean, to measure norm statistics")
     while time.monotonic() < until:
         if world.context.stop.requested():
             raise DisruptedError(f"{member.job.name}: told to stop; its weights are there")
         if member.around.wait([names.MEAN_REF], SLICE_SECONDS):
             return True
     return False
+
+
+def _say(member: Member, world: World, message: str) -> None:
+    """What was last said of the training, and something new."""
+    progress, steps = world.context.progress, member.job.steps
+    last = progress.snapshot().get(member.order.step, ProgressReport(steps, steps))
+    progress.report(replace(last, message=message))

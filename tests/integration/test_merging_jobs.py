@@ -1,0 +1,126 @@
+"""Whole jobs that merge, in one process: what they bind, say and report. Their faults are tested
+over real processes, in test_merging_faults.py."""
+
+from typing import Any
+
+import pytest
+import torch
+from jobs import Finished, document, run_job
+
+from atoll_api import names
+from atoll_api.names import Ref
+
+NO_NORM = {"architecture": {"type": "MLP", "mlp": {"width": 16}}, "normalization": "None"}
+BATCH_NORM = {**NO_NORM, "normalization": "BatchNorm"}
+
+
+def run(strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec: Any) -> Finished:
+    fields = {
+        "task": {"type": "Classification", "classification": norm or NO_NORM},
+        "data": {"source": "builtin://digits"},
+        "islands": {"count": 3},
+        "training": {"steps": 60, "batchSizePerIsland": 16},
+        "strategy": strategy,
+        **spec,
+    }
+    return run_job(document("small", **fields))
+
+
+def iterative(**settings: Any) -> dict[str, Any]:
+    chosen = {"topology": {"type": "FullyConnected"}, "stepsPerRound": 20, **settings}
+    return {"type": "IterativeMerge", "iterativeMerge": chosen}
+
+
+def single(rate: float = 0.5, **settings: Any) -> dict[str, Any]:
+    gossip = {"peersPerRound": rate, "stepsPerRound": 5}
+    return {"type": "SingleMerge", "singleMerge": {"gossip": gossip, **settings}}
+
+
+def weights(job: Finished, ref: str) -> dict[str, torch.Tensor]:
+    return dict(job.artifacts.fetch(Ref(ref)).tensors)
+
+
+def digest(job: Finished, ref: str) -> str:
+    return job.artifacts.bindings()[Ref(ref)].digest
+
+
+def test_on_a_full_graph_all_islands_end_with_the_model_that_is_published() -> None:
+    job = run(iterative(evaluations=1))
+    for island in range(3):
+        for name, tensor in weights(job, names.final_ref(island)).items():
+            torch.testing.assert_close(tensor, weights(job, names.MERGED_REF)[name])
+    assert [ref for ref in job.artifacts.bindings() if "/rounds/" in ref] == []
+    merging = job.findings["merging"]
+    assert (merging["rounds"], merging["spectralGap"]) == (3, pytest.approx(1.0))
+    assert [point["step"] for point in merging["mergeability"]] == [40, 60]
+    assert merging["mergeability"][0]["local"].keys() == {"loss", "accuracy"}
+    assert [it["snapshots"] for it in merging["islands"]] == [6, 6, 6]
+    assert {system["name"] for system in job.findings["systems"]} == {"Merged", "AllIslands"}
+
+
+@pytest.mark.parametrize("encoding", ["Raw", "BFloat16", "Int8", "Delta"])
+def test_a_job_says_the_same_each_time_however_weights_travel(encoding: str) -> None:
+    first, again = (run(iterative(), exchange={"encoding": encoding}) for _ in range(2))
+    for ref in (names.MERGED_REF, names.final_ref(1), names.record_ref(2, 1)):
+        assert digest(first, ref) == digest(again, ref)
+    assert first.artifacts.fetch(names.MERGED_REF).encoding == encoding
+
+
+def test_norm_statistics_of_the_merged_model_are_those_that_islands_measured() -> None:
+    job = run(single(), norm=BATCH_NORM)
+    merged, mean = (weights(job, ref) for ref in (names.MERGED_REF, names.MEAN_REF))
+    measured = [weights(job, names.statistics_ref(island)) for island in range(3)]
+    for name, tensor in merged.items():
+        expected = mean[name]
+        if name in measured[0] and tensor.is_floating_point():
+            expected = torch.stack([it[name] for it in measured]).mean(dim=0)
+            assert not torch.equal(expected, mean[name])
+        torch.testing.assert_close(tensor, expected)
+    assert job.findings["merging"]["reestimated"] is True
+
+
+def test_statistics_can_be_averaged_instead() -> None:
+    job = run(single(finalMerge={"normStatistics": "Average"}), norm=BATCH_NORM)
+    assert names.MEAN_REF not in job.artifacts.bindings()
+    finals = [weights(job, names.final_ref(island)) for island in range(3)]
+    for name, tensor in weights(job, names.MERGED_REF).items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, torch.stack([it[name] for it in finals]).mean(dim=0))
+
+
+def test_islands_may_count_by_their_samples() -> None:
+    final = {"weights": "BySamples", "normStatistics": "Average"}
+    shares = {"type": "Dirichlet", "dirichlet": {"alpha": 0.3}}
+    job = run(single(0.0, finalMerge=final), partition=shares)
+    sizes = torch.tensor(job.findings["partition"]["sizes"], dtype=torch.float32)
+    assert len(set(sizes.tolist())) > 1
+    finals = [weights(job, names.final_ref(island)) for island in range(3)]
+    for name, tensor in weights(job, names.MERGED_REF).items():
+        stacked = torch.stack([it[name] for it in finals], dim=-1)
+        torch.testing.assert_close(tensor, (stacked * sizes).sum(dim=-1) / sizes.sum())
+
+
+def test_without_gossip_nothing_passes_between_islands() -> None:
+    job = run(single(0.0, evaluations=0))
+    assert all(it["merges"] == 0 for it in job.findings["merging"]["islands"])
+    assert [ref for ref in job.artifacts.bindings() if "/merges/" in ref] == []
+
+
+def test_islands_that_began_apart_end_in_one_basis() -> None:
+    apart = {"initialization": "Independent", "stepsPerRound": 60}
+    aligned = run(iterative(**apart), training={"steps": 300, "batchSizePerIsland": 32})
+    plain = run(
+        iterative(**apart, align={"when": "Never"}),
+        training={"steps": 300, "batchSizePerIsland": 32},
+    )
+    one, other = (job.findings["merging"]["mergeability"][-1] for job in (aligned, plain))
+    assert one["merged"]["loss"] < other["merged"]["loss"]
+
+
+def test_diloco_moves_all_islands_alike() -> None:
+    job = run(iterative(mix={"type": "OuterNesterov"}, optimizerState="Keep"))
+    assert digest_of_weights(job, 0) == digest_of_weights(job, 1) == digest_of_weights(job, 2)
+
+
+def digest_of_weights(job: Finished, island: int) -> list[float]:
+    return [float(it.double().sum()) for it in weights(job, names.final_ref(island)).values()]
