@@ -3,9 +3,11 @@
 c-BTM (Gururangan et al., arXiv 2303.14177) on the text that ships with Python: a seed on all data,
 then four experts on tf-idf clusters, against one model that goes on from the same seed with four
 times the batch, so with equal tokens. Each text of the holdout is routed by its first 64 bytes and
-scored on the rest. Controls: experts on random parts, and the mean of the experts' weights.
+scored on the rest. Controls: experts on random parts, and the mean of the experts' weights. With
+--long also the regime where centroids do not win: three times the parameters, trained until each
+expert has seen its part two and a half times.
 
-    python benchmarks/science/cbtm_stdlib.py [--quick] [--processes 2] [--json FILE]
+    python benchmarks/science/cbtm_stdlib.py [--quick] [--long] [--processes 2] [--json FILE]
 
 Runs the pipeline's own roles in one process with artifacts in memory: no hub, no children.
 """
@@ -33,8 +35,6 @@ from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress, Memory
 from atoll_worker.ports import Context, ProgressReport
 
 SEEDS, QUICK_SEEDS = (0, 1), (0,)
-SEED_STEPS, STEPS = 200, 400
-QUICK_SEED_STEPS, QUICK_STEPS = 20, 40
 CONTEXT, PREFIX, TEMPERATURE = 128, 64, 0.1
 CENTROID = {"type": "Centroid", "centroid": {"prefix": PREFIX, "temperature": TEMPERATURE}}
 RUNNING = {"type": "Likelihood", "likelihood": {"prefix": PREFIX}}
@@ -51,11 +51,14 @@ ROUTERS: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One seed, and how long it trains."""
+    """One seed, and what trains for how long."""
 
     seed: int
-    seed_steps: int
-    steps: int
+    seed_steps: int = 100
+    steps: int = 200
+    width: int = 32
+    learning_rate: float = 1e-3
+    kind: str = "short"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,14 @@ class Line:
     runs: list[float]
 
 
+def runs(*, quick: bool, long: bool) -> list[Run]:
+    """All jobs of the benchmark."""
+    if quick:
+        return [Run(seed, seed_steps=20, steps=40) for seed in QUICK_SEEDS]
+    longer = [Run(seed, 200, 400, width=64, learning_rate=2e-3, kind="long") for seed in SEEDS]
+    return [*map(Run, SEEDS), *(longer if long else ())]
+
+
 def spec_of(run: Run, partition: str, router: Mapping[str, Any]) -> TrainingJobSpec:
     """The TrainingJob of a run, as a user would write it."""
     document = {
@@ -90,7 +101,12 @@ def spec_of(run: Run, partition: str, router: Mapping[str, Any]) -> TrainingJobS
             "seed": run.seed,
             "task": {
                 "type": "Language",
-                "language": {"architecture": {"type": "GPT", "gpt": {"context": CONTEXT}}},
+                "language": {
+                    "architecture": {
+                        "type": "GPT",
+                        "gpt": {"context": CONTEXT, "width": run.width},
+                    }
+                },
             },
             "data": {"source": "builtin://python-stdlib", "holdout": 0.1},
             "partition": {"type": partition},
@@ -98,7 +114,7 @@ def spec_of(run: Run, partition: str, router: Mapping[str, Any]) -> TrainingJobS
             "training": {
                 "steps": run.steps,
                 "batchSizePerIsland": 16,
-                "optimizer": {"learningRate": 2e-3},
+                "optimizer": {"learningRate": run.learning_rate},
             },
             "strategy": {
                 "type": "ExpertEnsemble",
@@ -181,6 +197,8 @@ ROWS = (
 
 def summarise(numbers: list[Numbers]) -> list[Line]:
     """The claims of the product, each with its target, then every figure."""
+    long = [it for it in numbers if it.run.kind == "long"]
+    numbers = [it for it in numbers if it.run.kind == "short"]
     each = {name: [it.bits[key] for it in numbers] for name, key in ROWS}
     mixture, dense = each["c-BTM, T = 0.1, Full"], each["dense, same tokens"]
     random = each["experts on random parts, uniform mixture"]
@@ -193,6 +211,7 @@ def summarise(numbers: list[Numbers]) -> list[Line]:
         *(told(name, values) for name, values in each.items()),
         told("texts whose prefix names their part", [it.agreement for it in numbers], "1"),
         told("CPU seconds for a seed", [it.cpu_seconds for it in numbers], "s"),
+        *(told(f"long: {name}", [it.bits[key] for it in long]) for name, key in ROWS if long),
     ]
 
 
@@ -226,15 +245,16 @@ def main() -> int:
     """Run everything, print the table; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one seed, 40 steps: a smoke test")
+    parser.add_argument("--long", action="store_true", help="width 64, 400 steps at 2e-3 too")
     parser.add_argument("--processes", type=int, default=1, help="seeds at once")
     parser.add_argument("--json", type=Path, help="write the lines here")
     arguments = parser.parse_args()
-    seeds = QUICK_SEEDS if arguments.quick else SEEDS
-    lengths = (QUICK_SEED_STEPS, QUICK_STEPS) if arguments.quick else (SEED_STEPS, STEPS)
+    jobs = runs(quick=arguments.quick, long=arguments.long)
     numbers = []
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        for found in pool.imap(measure, [Run(seed, *lengths) for seed in seeds]):
-            print(f"seed {found.run.seed}: {found.cpu_seconds:.0f} CPU s", file=sys.stderr)
+        for found in pool.imap(measure, jobs):
+            took = f"{found.cpu_seconds:.0f} CPU s"
+            print(f"{found.run.kind}, seed {found.run.seed}: {took}", file=sys.stderr)
             numbers.append(found)
     lines = summarise(numbers)
     print(table(lines))

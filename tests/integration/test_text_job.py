@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders import job_document
 from texts import CONTEXT, PREFIX, TOPICS, TextJob, ensemble, text_document, write_corpus
 
 from atoll_api import names
@@ -237,3 +238,19 @@ def test_clusters_of_another_division_are_refused(job: TextJob, tmp_path: Path) 
     rest.artifacts.publish(names.CLUSTERS_REF, Artifact(other.tensors, said))
     with pytest.raises(ContractError, match="clusters was trained on the division blake3:00"):
         rest.run("evaluate")
+
+
+def test_experts_of_diffusion_can_go_on_from_a_seed_too(tmp_path: Path) -> None:
+    learned = {"type": "Learned", "learned": {"steps": 10, "batchSize": 16, "width": 8}}
+    spec = {
+        "islands.count": 2,
+        "task.diffusion": {"architecture": {"type": "MLP", "mlp": {"width": 8, "depth": 1}}},
+        "training": {"steps": 10, "batchSizePerIsland": 16},
+        "strategy.expertEnsemble": {"seedSteps": 5, "router": learned},
+        "evaluation": {"samples": 32, "seeds": 1, "samplerSteps": 2, "strategies": ["Full"]},
+    }
+    job = TextJob.of(job_document(**spec), tmp_path)
+    job.run()
+    seed = job.artifacts.bindings()[names.SEED_REF].digest
+    assert seed in job.artifacts.bindings()[names.expert_ref(1)].parents
+    assert findings(job)["router"]["bins"]
