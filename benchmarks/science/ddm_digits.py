@@ -9,26 +9,13 @@ alone. Also the regime where the ensemble does not win: width 192, 16 samples an
 Runs the pipeline's own roles in one process with artifacts in memory: no hub, no children.
 """
 
-import argparse
-import json
-import multiprocessing
-import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from atoll_api.spec import TrainingJob
-from atoll_api.work_order import JobIdentity
-from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import Place, work_order
-from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress, MemoryStop
-from atoll_worker.ports import Context, ProgressReport
+from jobs import document, run_job
+from lines import Line, at_least, at_most, finish, measured, options, told
 
 SEEDS, QUICK_SEEDS = (0, 1, 2, 3), (0,)
 STEPS, QUICK_STEPS = 2000, 400
@@ -62,68 +49,29 @@ class Numbers:
         return found
 
 
-@dataclass(frozen=True)
-class Line:
-    """One measured value and its target."""
-
-    name: str
-    value: float
-    unit: str
-    target: str
-    met: bool | None
-    runs: list[float]
-
-
-def document(run: Run) -> dict[str, Any]:
+def job(run: Run) -> dict[str, Any]:
     """The TrainingJob of a run, as a user would write it."""
     strategies = ["Full", "TopK", "Threshold", "Sticky", "Sample"] if run.baseline else ["Full"]
-    return {
-        "apiVersion": "atoll.dev/v1alpha1",
-        "kind": "TrainingJob",
-        "metadata": {"name": f"digits-{run.kind}-{run.seed}"},
-        "spec": {
-            "seed": run.seed,
-            "task": {
-                "type": "Diffusion",
-                "diffusion": {"architecture": {"type": "MLP", "mlp": {"width": run.width}}},
-            },
-            "data": {"source": "builtin://digits"},
-            "partition": {"type": run.partition},
-            "islands": {"count": 4},
-            "training": {"steps": run.steps, "batchSizePerIsland": run.batch_size},
-            "strategy": {"type": "ExpertEnsemble"},
-            "baseline": {"enabled": run.baseline},
-            "evaluation": {"strategies": strategies},
-        },
-    }
-
-
-def measure(run: Run) -> Numbers:
-    """Run one job through its roles, in the pipeline's order, and read its report."""
-    job = TrainingJob.from_document(document(run))
-    artifacts = MemoryArtifacts()
-    reports: dict[str, ProgressReport] = {}
-    start = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(hub="127.0.0.1:1", report_folder=folder)
-        for step in pipeline(job.spec):
-            order = work_order(JobIdentity(name=job.metadata.name, uid="0"), job.spec, step, place)
-            context = Context(artifacts, MemoryProgress(step.name, reports), MemoryStop())
-            role(step.role)(order, context)
-        report = json.loads((Path(folder) / "report.json").read_text())
-    findings = report["findings"]
-    return Numbers(
-        run=run,
-        systems={system["name"]: system for system in findings["systems"]},
-        floor=findings["sampling"]["floor"],
-        cpu_seconds=time.process_time() - start,
+    architecture = {"type": "MLP", "mlp": {"width": run.width}}
+    return document(
+        f"digits-{run.kind}-{run.seed}",
+        seed=run.seed,
+        task={"type": "Diffusion", "diffusion": {"architecture": architecture}},
+        data={"source": "builtin://digits"},
+        partition={"type": run.partition},
+        islands={"count": 4},
+        training={"steps": run.steps, "batchSizePerIsland": run.batch_size},
+        strategy={"type": "ExpertEnsemble"},
+        baseline={"enabled": run.baseline},
+        evaluation={"strategies": strategies},
     )
 
 
-def role(name: str) -> Callable[[Any, Any], None]:
-    """The function of a role."""
-    run: Callable[[Any, Any], None] = import_module(f"atoll_worker.roles.{name}").run
-    return run
+def measure(run: Run) -> Numbers:
+    """Run one job, and read its report."""
+    done = run_job(job(run))
+    systems = {system["name"]: system for system in done.findings["systems"]}
+    return Numbers(run, systems, done.findings["sampling"]["floor"], done.cpu_seconds)
 
 
 def runs(*, quick: bool) -> list[Run]:
@@ -186,23 +134,8 @@ def ratios(upper: list[float], lower: list[float]) -> list[float]:
     return [a / b for a, b in zip(upper, lower, strict=True)]
 
 
-def at_most(name: str, values: list[float], limit: float) -> Line:
-    """Every run must be at most the limit."""
-    return Line(name, statistics.median(values), "1", f"<= {limit}", max(values) <= limit, values)
-
-
-def at_least(name: str, values: list[float], limit: float) -> Line:
-    """Every run must be at least the limit."""
-    return Line(name, statistics.median(values), "1", f">= {limit}", min(values) >= limit, values)
-
-
-def told(name: str, values: list[float], unit: str = "1") -> Line:
-    """Reported without a target."""
-    return Line(name, statistics.median(values), unit, "-", None, values)
-
-
-def table(numbers: list[Numbers], lines: list[Line]) -> str:
-    """Both tables in Markdown."""
+def systems_table(numbers: list[Numbers]) -> str:
+    """Every system of every job, in Markdown."""
     systems = ["Baseline", "Full", "TopK", "Threshold", "Sticky", "Sample"]
     title = "Frechet distance to the training samples, mean ± sd over sampling seeds"
     out = [
@@ -213,12 +146,7 @@ def table(numbers: list[Numbers], lines: list[Line]) -> str:
     out += [
         f"| {n.run.kind} | {n.run.seed} | " + " | ".join(_cells(n, systems)) + " |" for n in numbers
     ]
-    out += ["", "| what | median | all runs | target | met |", "|---|---|---|---|---|"]
-    for line in lines:
-        met = {True: "yes", False: "**no**", None: ""}[line.met]
-        values = " ".join(f"{value:.3g}" for value in line.runs)
-        out.append(f"| {line.name} | {line.value:.3g} | {values} | {line.target} | {met} |")
-    return "\n".join(out)
+    return "\n".join(out) + "\n"
 
 
 def _cells(numbers: Numbers, systems: list[str]) -> list[str]:
@@ -228,25 +156,10 @@ def _cells(numbers: Numbers, systems: list[str]) -> list[str]:
 
 def main() -> int:
     """Run everything, print the tables; 1 when a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one seed, 400 steps: a smoke test")
-    parser.add_argument("--processes", type=int, default=1, help="jobs at once")
-    parser.add_argument("--json", type=Path, help="write the lines here")
-    arguments = parser.parse_args()
-    jobs = runs(quick=arguments.quick)
-    numbers = []
-    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        for found in pool.imap(measure, jobs):
-            print(
-                f"{found.run.kind} seed {found.run.seed}: {found.cpu_seconds:.0f} CPU s",
-                file=sys.stderr,
-            )
-            numbers.append(found)
-    lines = summarise(numbers)
-    print(table(numbers, lines))
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(line) for line in lines], indent=2) + "\n")
-    return int(any(line.met is False for line in lines) and not arguments.quick)
+    chosen = options(__doc__, "one seed, 400 steps: a smoke test")
+    numbers = measured(measure, runs(quick=chosen.quick), chosen.processes)
+    print(systems_table(numbers))
+    return finish(summarise(numbers), chosen)
 
 
 if __name__ == "__main__":

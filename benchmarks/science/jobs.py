@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from atoll_api import names
 from atoll_api.spec import TrainingJob, TrainingJobSpec
 from atoll_api.work_order import JobIdentity, WorkOrder
 from atoll_operator.plan.model import Step
@@ -50,10 +51,16 @@ def document(name: str, **spec: Any) -> dict[str, Any]:
     return {**kind, "metadata": {"name": name}, "spec": spec}
 
 
-def run_job(job: dict[str, Any]) -> Finished:
-    """Run a job to its report. Rules that join fields are not applied: controls break them."""
+def run_job(job: dict[str, Any], artifacts: MemoryArtifacts | None = None) -> Finished:
+    """Run a job to its report. Rules that join fields are not applied: controls break them.
+
+    Args:
+        job: the TrainingJob.
+        artifacts: of an earlier job, whose steps need not be done again; only scoring is.
+    """
     parsed = TrainingJob.from_document(job)
-    artifacts = MemoryArtifacts()
+    artifacts = MemoryArtifacts() if artifacts is None else artifacts
+    artifacts.drop([names.REPORT_REF])
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         world = _World(parsed, artifacts, Place(hub="127.0.0.1:1", report_folder=folder))

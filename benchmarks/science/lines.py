@@ -37,6 +37,11 @@ def at_least(name: str, values: list[float], limit: float, unit: str = "1") -> L
     return Line(name, statistics.median(values), unit, f">= {limit}", min(values) >= limit, values)
 
 
+def above(name: str, values: list[float], limit: float, unit: str = "1") -> Line:
+    """Every run must be above the limit."""
+    return Line(name, statistics.median(values), unit, f"> {limit:g}", min(values) > limit, values)
+
+
 def mean_at_most(name: str, values: list[float], limit: float, unit: str = "1") -> Line:
     """The mean of the runs must be at most the limit."""
     mean = statistics.fmean(values)
@@ -53,19 +58,24 @@ def table(lines: Sequence[Line]) -> str:
     out = ["| what | median | all runs | target | met |", "|---|---|---|---|---|"]
     for line in lines:
         met = {True: "yes", False: "**no**", None: ""}[line.met]
-        values = " ".join(f"{value:.3g}" for value in line.runs)
+        values = " ".join(f"{value:.4g}" for value in line.runs)
         unit = "" if line.unit == "1" else f" {line.unit}"
-        out.append(f"| {line.name} | {line.value:.3g}{unit} | {values} | {line.target} | {met} |")
+        out.append(f"| {line.name} | {line.value:.4g}{unit} | {values} | {line.target} | {met} |")
     return "\n".join(out)
 
 
-def options(description: str | None, quick: str) -> argparse.Namespace:
+def parser(description: str | None, quick: str) -> argparse.ArgumentParser:
     """What every benchmark of science may be asked."""
-    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--processes", type=int, default=1, help="jobs at once")
-    parser.add_argument("--json", type=Path, help="write the lines here")
-    return parser.parse_args()
+    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    made.add_argument("--quick", action="store_true", help=quick)
+    made.add_argument("--processes", type=int, default=1, help="jobs at once")
+    made.add_argument("--json", type=Path, help="write the lines here")
+    return made
+
+
+def options(description: str | None, quick: str) -> argparse.Namespace:
+    """The same, answered."""
+    return parser(description, quick).parse_args()
 
 
 def measured(measure: Callable[[R], N], runs: Sequence[R], processes: int) -> list[N]:
