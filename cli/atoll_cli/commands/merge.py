@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,12 +13,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from atoll_cli import documents
 from atoll_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from atoll_worker.model_files import merging
 
-_METHODS = ("mean", "slerp", "ties", "dare")
+_METHODS = ("mean", "aligned", "slerp", "ties", "dare")
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -53,7 +55,7 @@ def _size_bytes(context: click.Context, option: click.Parameter, text: str) -> i
     type=click.Choice(_METHODS),
     default="mean",
     show_default=True,
-    help="mean: weighted. slerp: along the arc between two. ties: largest changes against --base, "
+    help="mean: weighted. aligned: the same, once units are in one order; needs --task. slerp: along the arc between two. ties: largest changes against --base, "
     "where they agree in sign. dare: changes against --base, some dropped by chance.",
 )
 @click.option("--weights", callback=_weights, help="One a model, as in 0.7,0.3.  [equal]")
@@ -62,6 +64,12 @@ def _size_bytes(context: click.Context, option: click.Parameter, text: str) -> i
 )
 @click.option("--density", type=float, help="Share of changes to keep: ties, dare.  [0.5]")
 @click.option("--seed", type=int, help="Of what dare drops.  [0]")
+@click.option(
+    "--task",
+    "job",
+    type=click.Path(path_type=Path),
+    help="The job that the models were trained by, a YAML file: aligned.",
+)
 @click.option("--t", type=float, help="slerp: from 0, the first model, to 1, the second.  [0.5]")
 @click.option("--dtype", type=click.Choice(_DTYPES), help="Of the result.  [the first model's]")
 @click.option(
@@ -89,11 +97,29 @@ def command(**given: Any) -> None:
     from atoll_worker.model_files.recipe import Recipe  # noqa: PLC0415 - see above
 
     told = {name: given.pop(name) for name in ("method", "base", "weights", "density", "seed", "t")}
+    job = given.pop("job")
     request = merging.Request(Recipe(tuple(given.pop("models")), **told), **given)
     began = time.monotonic()
-    with terminable(), _shown() as progress:
-        merged = merging.merge_files(request, progress)
+    with terminable(), _shown() as progress, _aligned(request, job) as chosen:
+        merged = merging.merge_files(chosen, progress)
     print(_closing(merged, time.monotonic() - began))
+
+
+@contextmanager
+def _aligned(request: "merging.Request", job: Path | None) -> "Iterator[merging.Request]":
+    """The request with permuted copies, where the method aligns."""
+    recipe = request.recipe
+    if job is not None and not recipe.entry.aligns:
+        raise click.UsageError(f"--task is of no use to {recipe.method}: it is for aligned")
+    if job is None or len(recipe.models) < 2:
+        yield request  # what is missing is said by whoever merges
+        return
+    from atoll_operator.local.run import resolve  # noqa: PLC0415 - only this method reads a job
+    from atoll_worker.model_files.aligned import stand_ins  # noqa: PLC0415 - torch takes seconds
+
+    spec = resolve(documents.read_job(job), job.resolve().parent).spec
+    with stand_ins(recipe.models, spec, request.output) as found:
+        yield replace(request, stand_ins=found)
 
 
 def _closing(merged: "merging.Merged", seconds: float) -> str:

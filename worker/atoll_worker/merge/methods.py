@@ -37,6 +37,8 @@ class Entry:
     """The names of the options that have an effect."""
     needs_base: bool = False
     """Whether it merges changes against a base, which then is the first tensor of each piece."""
+    aligns: bool = False
+    """Whether the others first get the first model's order of units."""
     models: int | None = None
     """How many it merges; any number from 2 if None."""
 
@@ -44,6 +46,9 @@ class Entry:
 METHODS: Final[Mapping[str, Entry]] = MappingProxyType(
     {
         "mean": Entry(lambda options: Mean(options.weights), frozenset({"weights"})),
+        "aligned": Entry(
+            lambda options: Mean(options.weights), frozenset({"weights"}), aligns=True
+        ),
         "slerp": Entry(
             lambda options: Slerp(options.t),
             frozenset({"t"}),

@@ -6,12 +6,12 @@ each of its pieces in order, so that the bytes do not depend on the number of th
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from blake3 import blake3
@@ -27,6 +27,9 @@ from atoll_worker.model_files.reading import Reader
 from atoll_worker.model_files.recipe import DTYPES, Recipe
 from atoll_worker.model_files.source import Model, Stored, opened
 from atoll_worker.model_files.writing import Target, Writer, check_output, written
+
+if TYPE_CHECKING:  # not at run time: it loads torch
+    from atoll_worker.model_files.aligned import StandIn
 
 _MAX_THREADS: Final = 4
 """More would wait for the disk."""
@@ -49,8 +52,19 @@ class Request:
     """Replace an output that is there."""
     allow_nonfinite: bool = False
     """Merge NaN and infinite numbers as they are."""
+    stand_ins: "Mapping[Path, StandIn]" = field(default_factory=dict)
+    """What is read in place of a model: see `aligned.stand_ins`."""
     threads: int | None = None
     """How many tensors are merged side by side; one a core, up to 4, if None."""
+
+    def read(self, path: Path) -> Path:
+        """Where a model is read."""
+        return self.stand_ins[path].path if path in self.stand_ins else path
+
+    def named(self, digests: Sequence[str]) -> list[str]:
+        """The digests of the models themselves, from those of what was read."""
+        pairs = zip(self.recipe.sources, digests, strict=True)
+        return [self.stand_ins[it].digest if it in self.stand_ins else own for it, own in pairs]
 
 
 @dataclass(frozen=True)
@@ -77,8 +91,13 @@ def merge_files(request: Request, progress: Progress) -> Merged:
     options = recipe.options()
     check_weights(options.weights, len(recipe.models))
     method = recipe.entry.make(options)
+    if recipe.entry.aligns and not request.stand_ins:
+        raise BadDataError(
+            f"{recipe.method} has to ask the network: name the job that the models were trained by "
+            "with --task JOB.yaml"
+        )
     with ExitStack() as stack:
-        models = [stack.enter_context(opened(path)) for path in recipe.sources]
+        models = [stack.enter_context(opened(request.read(path))) for path in recipe.sources]
         place = len(models) - len(recipe.models)  # of the first, after a base
         first = models[place]
         agreement.check([first, *models[:place], *models[place + 1 :]])
@@ -88,7 +107,7 @@ def merge_files(request: Request, progress: Progress) -> Merged:
         with written(target) as writer:
             work = _Work(models, place, method, target, writer, _Said(progress, target.size_bytes))
             digests = work.run(request)
-            writer.finish(_metadata(recipe, digests.sources))
+            writer.finish(_metadata(recipe, request.named(digests.sources)))
             if target.is_folder and first.folder:
                 for name, content in companions(first.folder, request.dtype).items():
                     writer.add(name, content)
