@@ -26,11 +26,14 @@ def run_facts(job: JobIdentity, reports: Mapping[str, ProgressReport], count: in
 
 
 def _between(wires: tuple[StepWire, ...], count: int) -> int | None:
-    """Bytes that islands sent to anyone but the hub; None unless every island was counted.
+    """Bytes between islands and anyone but the hub; None unless every island was counted.
 
-    A lost island was not counted at its end, so neither is the job.
+    What one island sends to another is counted at both ends, and at neither when it closes its
+    socket between two looks: so the larger sum of the two stands. A lost island was not counted at
+    its end, so neither is the job.
     """
     islands = {names.island_step(island) for island in range(count)}
     if islands - {wire.step for wire in wires}:
         return None
-    return sum(wire.sent_bytes for wire in wires if wire.step in islands and wire.peer != "hub")
+    own = [wire for wire in wires if wire.step in islands and wire.peer != "hub"]
+    return max(sum(wire.sent_bytes for wire in own), sum(wire.received_bytes for wire in own))

@@ -12,7 +12,7 @@ def report(**sent_bytes: int) -> ProgressReport:
     return ProgressReport(1, 1, training_wire=wires)
 
 
-def test_bytes_between_islands_are_all_that_they_sent_to_others_than_the_hub() -> None:
+def test_bytes_between_islands_are_all_that_did_not_go_to_the_hub_counted_once() -> None:
     reports = {
         "island-0": report(hub=900, island=10),
         "island-1": report(hub=900, island=0, other=5),
