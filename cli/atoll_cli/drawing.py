@@ -10,6 +10,7 @@ from atoll_api.spec.strategy import CombineType
 from atoll_api.work_order import EvaluateOrder
 from atoll_cli.errors import CliError
 from atoll_cli.order import evaluate_order
+from atoll_cli.runs import MERGED
 from atoll_worker.evaluate.loading import Job, load_job
 from atoll_worker.evaluate.rules import rule_named
 from atoll_worker.evaluate.sampling import Draw, Sampler, draw_of_ensemble, draw_of_model, few
@@ -35,6 +36,9 @@ def draw_grid(
 
 
 def _draw(loaded: Job, sampler: Sampler, order: EvaluateOrder, combine: str) -> Draw:
+    if combine == MERGED:
+        assert loaded.merged is not None  # whoever merges ends with one
+        return draw_of_model(sampler, loaded.merged)
     if combine != "Baseline":
         rule = rule_named(cast("CombineType", combine), order.combine)
         return draw_of_ensemble(sampler, loaded.ensemble, rule)

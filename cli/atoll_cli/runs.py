@@ -11,6 +11,9 @@ from atoll_api.spec import TrainingJob
 from atoll_api.status import TrainingJobStatus
 from atoll_cli.errors import CliError
 
+MERGED = "Merged"
+"""The one model of a strategy that merges, among systems."""
+
 
 def read_status(folder: Path) -> TrainingJobStatus:
     """The status written last.
@@ -75,7 +78,18 @@ def _require(folder: Path) -> Path:
 
 
 def combine_of(job: TrainingJob) -> str:
-    """The combine strategy that the job chose."""
+    """What the job's system is: a combine strategy, or one merged model."""
     ensemble = job.spec.strategy.expert_ensemble
-    assert ensemble is not None  # filled in when the job was parsed
-    return ensemble.combine.type
+    return MERGED if ensemble is None else ensemble.combine.type
+
+
+def require_system(job: TrainingJob, combine: str) -> None:
+    """Refuse what the job has none of.
+
+    Raises:
+        CliError: an ensemble of a job that merges, or the contrary.
+    """
+    kind, merges = job.spec.strategy.type, job.spec.strategy.expert_ensemble is None
+    if combine != "Baseline" and merges != (combine == MERGED):
+        usable = "Merged or Baseline" if merges else "a combine strategy or Baseline"
+        raise CliError(f"--combine {combine}: a job of {kind} has none: say {usable}")

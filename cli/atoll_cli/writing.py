@@ -9,6 +9,7 @@ from atoll_api.spec import TrainingJob
 from atoll_api.spec.strategy import CombineType
 from atoll_cli.errors import CliError
 from atoll_cli.order import evaluate_order
+from atoll_cli.runs import MERGED
 from atoll_worker.evaluate.loading import load_job
 from atoll_worker.evaluate.rules import rule_named
 from atoll_worker.evaluate.text import Writer
@@ -52,6 +53,9 @@ def write_texts(
 def _writer(job: TrainingJob, artifacts: Artifacts, combine: str) -> Writer:
     order = evaluate_order(job)
     loaded = load_job(order, artifacts)
+    if combine == MERGED:
+        assert loaded.merged is not None  # whoever merges ends with one
+        return writer_of_model(loaded, loaded.merged)
     if combine != "Baseline":
         rule = rule_named(cast("CombineType", combine), order.combine)
         return writer_of(loaded, text_ensemble(loaded, order), rule)

@@ -12,7 +12,7 @@ from atoll_api.spec.strategy import CombineType
 from atoll_cli import runs
 from atoll_cli.errors import CliError, check_output
 
-_SYSTEMS = (*typing.get_args(CombineType), "Baseline")
+_SYSTEMS = (*typing.get_args(CombineType), runs.MERGED, "Baseline")
 _OF_TEXT = ("prompt", "tokens", "temperature")
 
 
@@ -30,7 +30,7 @@ _OF_TEXT = ("prompt", "tokens", "temperature")
 @click.option(
     "--combine",
     type=click.Choice(_SYSTEMS, case_sensitive=False),
-    help="How the experts become one.  [the job's own]",
+    help="How the experts become one, or Merged.  [the job's own]",
 )
 @click.option("--seed", type=int, default=0, help="Another seed draws other samples.")
 @click.option("--prompt", default="", help="Text: what to go on from; it is what is routed.")
@@ -50,9 +50,10 @@ _OF_TEXT = ("prompt", "tokens", "temperature")
 )
 @click.pass_context
 def command(context: click.Context, /, folder: Path, **options: typing.Any) -> None:
-    """Draw samples from the ensemble in FOLDER: images as a PNG grid, or texts."""
+    """Draw samples from the system in FOLDER: images as a PNG grid, or texts."""
     job = runs.read_job(folder)
     options["combine"] = options["combine"] or runs.combine_of(job)
+    runs.require_system(job, options["combine"])
     if job.spec.task.language is not None:
         _write(job, folder, options)
     elif job.spec.task.diffusion is not None:
