@@ -44,7 +44,7 @@ from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.requests import PlainReading, Unreadable
 from atoll_worker.exchange.shelf import ChangedError, NotBoundError, Shelf, Writer
 from atoll_worker.exchange.traffic import Traffic
-from atoll_worker.exchange.upload import BusyError, WritingError
+from atoll_worker.exchange.upload import BusyError, LaterError, WritingError
 
 MAX_UNHEARD: Final = 4096
 """Events that a Watch may lag behind before it is ended; whoever watches asks again."""
@@ -242,13 +242,13 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         return pb.BindResponse(binding=to_binding(bound))
 
     async def _bind(self, session: str) -> tuple[Bound, bool]:
-        """Wait a little for a store that is slow to write, and seldom on a thread."""
+        """Wait a little for one's turn, and for a store that is slow to write; seldom on a thread."""
         until = time.monotonic() + BIND_SECONDS
         pause_seconds = 0.01  # a disk is done at once, a bucket takes its time
         while True:
             try:
                 return await self._threads.call(self._store.bind, session, 0.1)
-            except WritingError:
+            except LaterError:
                 if time.monotonic() >= until:
                     raise
             await asyncio.sleep(pause_seconds)

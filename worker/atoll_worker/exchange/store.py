@@ -27,7 +27,7 @@ from atoll_worker.exchange.manifest import Manifest
 from atoll_worker.exchange.reading import Reader
 from atoll_worker.exchange.shelf import ChangedError, NotBoundError
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.upload import BusyError, Upload, UploadWriter
+from atoll_worker.exchange.upload import BusyError, LaterError, Upload, UploadWriter
 
 PATIENCE_SECONDS: Final = 4.0
 """Of one `bind`, for each of two things: both are over before its caller's deadline of 10 s."""
@@ -161,7 +161,7 @@ class Store:
         whoever calls again is told how far it is, or what came of it.
 
         Raises:
-            WritingError: the pack is still being written: call again.
+            LaterError: others are being bound, or (WritingError) the pack is being written: call again.
             BusyError: there is no such session, or what it counted on is gone: open it again.
             NoSpaceError: the disk is full.
         """
@@ -415,7 +415,7 @@ class Store:
     @contextmanager
     def _turn(self, ref: str, patience_seconds: float) -> Iterator[None]:
         if not self._bind_lock.acquire(timeout=patience_seconds):
-            raise BusyError(f"{ref} waits until others are bound or dropped: ask again")
+            raise LaterError(f"{ref} waits until others are bound or dropped: ask again")
         try:
             yield
         finally:

@@ -32,7 +32,11 @@ class BusyError(RuntimeError):
     """Another stream took the upload over, or it has ended: open it again."""
 
 
-class WritingError(BusyError):
+class LaterError(BusyError):
+    """It can be done, but not yet: ask again."""
+
+
+class WritingError(LaterError):
     """The pack is still being written where it is kept; ask again."""
 
     def __init__(self, ref: str, place: str, written_bytes: int, size_bytes: int) -> None:

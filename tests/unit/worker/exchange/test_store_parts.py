@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from stored import manifest_of, publish, read_back, send, whole
@@ -10,6 +11,7 @@ from atoll_worker.exchange.content import Run
 from atoll_worker.exchange.disk import LocalDisk
 from atoll_worker.exchange.shelf import NotBoundError
 from atoll_worker.exchange.store import Store
+from atoll_worker.exchange.upload import BusyError, LaterError
 
 BIG = bytes(range(256)) * 10_000
 
@@ -153,3 +155,29 @@ def test_what_is_about_to_be_held_is_not_collected(tmp_path: Path) -> None:
     bound, _ = store.hold("islands/0/rounds/1", manifest.to_bytes())
     assert store.resolve(bound.ref) == (bound, manifest.to_bytes())
     store.close()
+
+
+def test_who_waits_for_its_turn_is_told_to_ask_again_and_keeps_its_upload(tmp_path: Path) -> None:
+    disk = _Interrupted()
+    store = Store(tmp_path, disk=disk)
+    session, missing = store.open_upload("mine", manifest_of(b"mine").to_bytes())
+    send(store, session, b"mine", list(missing))
+    refused: list[BaseException] = []
+
+    def bind_mine() -> None:
+        disk.meanwhile = lambda: None
+        other = Thread(target=lambda: refused.append(_error_of(lambda: store.bind(session, 0.01))))
+        other.start()
+        other.join()
+
+    disk.meanwhile = bind_mine
+    store.hold("other", manifest_of(b"other").to_bytes())
+    assert [type(it) for it in refused] == [LaterError]
+    assert store.bind(session)[1] is True
+    store.close()
+
+
+def _error_of(call: Callable[[], object]) -> BaseException:
+    with pytest.raises(BusyError) as caught:
+        call()
+    return caught.value
