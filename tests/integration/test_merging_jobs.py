@@ -5,16 +5,25 @@ from typing import Any
 
 import pytest
 import torch
-from jobs import Finished, document, run_job
+from jobs import Finished, document, role, run_job
 
 from atoll_api import names
 from atoll_api.names import Ref
+from atoll_api.spec import TrainingJob
+from atoll_api.work_order import JobIdentity
+from atoll_operator.plan.pipeline import pipeline
+from atoll_operator.plan.work_orders import Place, work_order
+from atoll_worker.errors import DisruptedError
+from atoll_worker.exchange.memory import MemoryCircle, MemoryProgress, MemoryStop
+from atoll_worker.ports import Context
 
 NO_NORM = {"architecture": {"type": "MLP", "mlp": {"width": 16}}, "normalization": "None"}
 BATCH_NORM = {**NO_NORM, "normalization": "BatchNorm"}
 
 
-def run(strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec: Any) -> Finished:
+def described(
+    strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
     fields = {
         "task": {"type": "Classification", "classification": norm or NO_NORM},
         "data": {"source": "builtin://digits"},
@@ -23,7 +32,29 @@ def run(strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec:
         "strategy": strategy,
         **spec,
     }
-    return run_job(document("small", **fields))
+    return document("small", **fields)
+
+
+def run(strategy: dict[str, Any], **spec: Any) -> Finished:
+    return run_job(described(strategy, **spec))
+
+
+def run_again(
+    job: Finished, described: dict[str, Any], name: str, stop: MemoryStop | None = None
+) -> None:
+    """One step of a job once more, as after a restart."""
+    spec = TrainingJob.from_document(described).spec
+    step = next(it for it in pipeline(spec) if it.name == name)
+    order = work_order(JobIdentity(name="small", uid="0"), spec, step, Place("127.0.0.1:1", ""))
+    with MemoryCircle(job.artifacts).working() as around:
+        context = Context(
+            job.artifacts,
+            MemoryProgress(name),
+            stop or MemoryStop(),
+            neighbourhood=around,
+            onlooker=around,
+        )
+        role(step.role)(order, context)
 
 
 def iterative(**settings: Any) -> dict[str, Any]:
@@ -124,3 +155,20 @@ def test_diloco_moves_all_islands_alike() -> None:
 
 def digest_of_weights(job: Finished, island: int) -> list[float]:
     return [float(it.double().sum()) for it in weights(job, names.final_ref(island)).values()]
+
+
+def test_an_island_that_was_killed_after_its_last_weights_still_measures_the_mean() -> None:
+    job = run(single(), norm=BATCH_NORM)
+    measured = digest(job, names.statistics_ref(1))
+    job.artifacts.drop([names.statistics_ref(1)])
+    run_again(job, described(single(), norm=BATCH_NORM), "island-1")
+    assert digest(job, names.statistics_ref(1)) == measured
+
+
+def test_whoever_finishes_early_waits_for_the_mean_of_all() -> None:
+    strategy = single(0.0, evaluations=0, roundDeadlineSeconds=0.01)
+    job = run(strategy, norm=BATCH_NORM)
+    job.artifacts.drop([names.MEAN_REF, names.statistics_ref(1)])
+    with pytest.raises(DisruptedError):
+        run_again(job, described(strategy, norm=BATCH_NORM), "island-1", MemoryStop(3))
+    assert names.statistics_ref(1) not in job.artifacts.bindings(), "it measured nothing"
