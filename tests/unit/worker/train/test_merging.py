@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from atoll_api import names
 from atoll_api.spec.merging import IterativeMerge, OuterNesterov, Topology
 from atoll_api.spec.training import Optimizer
+from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryCircle
 from atoll_worker.merge.course import MixingCourse
 from atoll_worker.ports import Artifact
@@ -49,11 +50,14 @@ class Reversing:
         return {}
 
 
+@dataclass
 class Patient:
     """A pause that nobody ends."""
 
+    said: list[str] = field(default_factory=list)
+
     def wait_for(self, what: str) -> None:
-        assert what
+        self.said.append(what)
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Island:
     state: TrainingState
     saves: bool = True
     finishes: bool = True
+    pause: Patient = field(default_factory=Patient)
     merging: Merging | None = None
 
     def run(self, circle: MemoryCircle, rounds: int) -> None:
@@ -71,12 +76,12 @@ class Island:
             self.merging = Merging(self.rules, circle.artifacts, around, Reversing())
             self.merging.begin(self.state)
             for _ in range(rounds):
-                self.merging.exchange(self.state, Patient())
+                self.merging.exchange(self.state, self.pause)
                 self.state.rounds += 1
                 if self.saves:
                     self.merging.saved(10**6)
             if self.saves and self.finishes:
-                self.merging.finish(self.state, Patient())
+                self.merging.finish(self.state, self.pause)
 
 
 @dataclass
@@ -231,6 +236,49 @@ def test_when_the_first_island_is_lost_the_next_one_is_the_reference() -> None:
     values = {1: [2.0, 1.0], 2: [1.0, 4.0]}
     found = world.run([world.island(i, it, align="FirstMerge") for i, it in values.items()])
     assert found == [pytest.approx([8 / 3, 1.0]), pytest.approx([10 / 3, 1.0])]
+
+
+def test_who_is_late_at_the_first_merge_takes_over_the_order_of_the_others_too() -> None:
+    world = World()
+    first = {"align": "FirstMerge", "deadline_seconds": 0.1}
+    there = [world.island(1, [2.0, 1.0], **first), world.island(2, [1.0, 4.0], **first)]
+    for island in there:
+        island.finishes = False
+    world.run(there)
+    late = world.island(0, [5.0, 9.0], **first)
+    assert world.run([late]) == [[9.0, 5.0]]
+    assert "this island was late itself" in note(late)
+
+
+def test_each_candidate_for_the_basis_is_waited_for() -> None:
+    """One that has waited itself for the first is there a moment later."""
+    world, said = World(), list[str]()
+    two = world.island(2, [1.0, 4.0], align="FirstMerge", deadline_seconds=0.3)
+    two.pause = Patient(said)
+    two.finishes = False
+    world.run([two])
+    assert said[:4] == [f"waits for island {other} in round 0" for other in (0, 0, 1, 1)]
+
+
+def test_an_island_that_has_joined_a_basis_does_not_move_again_after_a_restart() -> None:
+    world = World()
+    world.lose(2)
+    reference = world.island(0, [1.0, 2.0], align="FirstMerge")
+    again = world.island(1, [4.0, 3.0], align="FirstMerge")
+    again.state.kept = {"snapshots/0/weight": torch.tensor([4.0, 3.0])}
+    world.run([reference, again])
+    assert note(again) == "round 0 without island 2: it did not come in time"
+    assert weights(again) == pytest.approx([3.0, 8 / 3])
+
+
+def test_who_leaves_excuses_itself_from_what_is_not_read_yet() -> None:
+    world = World()
+    zero, one = (world.island(i, [float(i), 1.0], deadline_seconds=0.1) for i in range(2))
+    one.finishes = one.saves = False
+    world.run([zero, one])
+    ref = names.snapshot_ref(0, 0)
+    assert world.artifacts.bindings()[ref].digest == ABSENCE.digest
+    assert zero.state.kept == {}
 
 
 def test_each_round_neighbours_are_brought_into_the_islands_own_order() -> None:
