@@ -13,9 +13,9 @@ from atoll_api.spec import TrainingJob
 from atoll_api.work_order import JobIdentity
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.work_orders import Place, work_order
-from atoll_worker.errors import DisruptedError
+from atoll_worker.errors import ContractError, DisruptedError
 from atoll_worker.exchange.memory import MemoryCircle, MemoryProgress, MemoryStop
-from atoll_worker.ports import Context
+from atoll_worker.ports import Artifact, Context
 
 NO_NORM = {"architecture": {"type": "MLP", "mlp": {"width": 16}}, "normalization": "None"}
 BATCH_NORM = {**NO_NORM, "normalization": "BatchNorm"}
@@ -148,6 +148,15 @@ def test_islands_that_began_apart_end_in_one_basis() -> None:
     assert one["merged"]["loss"] < other["merged"]["loss"]
 
 
+def test_islands_that_keep_their_own_order_are_merged_in_one() -> None:
+    job = run(
+        iterative(initialization="Independent", stepsPerRound=100, align={"when": "EveryRound"}),
+        training={"steps": 200, "batchSizePerIsland": 32},
+    )
+    last = job.findings["merging"]["mergeability"][-1]
+    assert last["merged"]["accuracy"] > last["local"]["accuracy"] - 0.1
+
+
 def test_diloco_moves_all_islands_alike() -> None:
     job = run(iterative(mix={"type": "OuterNesterov"}, optimizerState="Keep"))
     assert digest_of_weights(job, 0) == digest_of_weights(job, 1) == digest_of_weights(job, 2)
@@ -163,6 +172,28 @@ def test_an_island_that_was_killed_after_its_last_weights_still_measures_the_mea
     job.artifacts.drop([names.statistics_ref(1)])
     run_again(job, described(single(), norm=BATCH_NORM), "island-1")
     assert digest(job, names.statistics_ref(1)) == measured
+
+
+def test_statistics_can_put_no_weights_into_the_merged_model() -> None:
+    job = run(single(), norm=BATCH_NORM)
+    forged = {name: torch.zeros_like(it) for name, it in weights(job, names.MERGED_REF).items()}
+    job.artifacts.drop([names.MERGED_REF, *(names.statistics_ref(i) for i in range(3))])
+    for island in range(3):
+        job.artifacts.publish(names.statistics_ref(island), Artifact(forged))
+    with pytest.raises(ContractError, match="islands/0/statistics do not fit"):
+        run_again(job, described(single(), norm=BATCH_NORM), "merge")
+
+
+def test_a_snapshot_that_its_island_let_go_is_left_out_of_a_measurement() -> None:
+    strategy = iterative(evaluations=1)
+    job = run(strategy)
+    number = next(iter(job.artifacts.bindings("mergeability/")))
+    job.artifacts.drop([names.MERGED_REF, number])
+    for island in range(3):
+        job.artifacts.publish(names.snapshot_ref(island, 1), Artifact({}))
+    run_again(job, described(strategy), "merge")
+    assert "gap" not in job.artifacts.fetch(number).metadata
+    assert names.MERGED_REF in job.artifacts.bindings()
 
 
 def test_whoever_finishes_early_waits_for_the_mean_of_all() -> None:

@@ -17,14 +17,16 @@ from atoll_api.names import Ref
 from atoll_api.work_order import MergeOrder
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
-from atoll_worker.errors import ContractError, DisruptedError, UnavailableError
+from atoll_worker.errors import ContractError, DisruptedError, RejectedError, UnavailableError
 from atoll_worker.exchange.manifest import ABSENCE
+from atoll_worker.merge.align import align
 from atoll_worker.merge.mean import Accumulator
 from atoll_worker.merge.mergeability import Consensus
 from atoll_worker.merge.norm_statistics import norm_statistics
+from atoll_worker.merge.probe import gaussian_probe
 from atoll_worker.ports import Artifact, Base, Context, Onlooker, ProgressReport
 from atoll_worker.tasks.base import Measured, Task
-from atoll_worker.train.expert import judged_inputs
+from atoll_worker.train.expert import judged_inputs, probe_batch
 from atoll_worker.train.fit import require_fit
 from atoll_worker.train.initial import bound_initialization, initial_model
 from atoll_worker.train.merging import PATIENCE_SECONDS, SLICE_SECONDS
@@ -189,21 +191,38 @@ class Gathering:
             if artifact is None:
                 continue
             require_fit(self._model.state_dict(), artifact.tensors, ref)
-            consensus.add(artifact.tensors, weight(artifact.metadata))
-            local.append(self._score(artifact.tensors))
+            tensors = self._in_one_basis(consensus, artifact.tensors)
+            consensus.add(tensors, weight(artifact.metadata))
+            local.append(self._score(tensors))
             islands.append(island)
             digests.append(self._around.wait([ref], 0)[ref])
             metadata.append(artifact.metadata)
         return Found(tuple(islands), tuple(digests), consensus, tuple(local), tuple(metadata))
 
+    def _in_one_basis(
+        self, consensus: Consensus, tensors: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """In the order of units of those before, where each island keeps an order of its own."""
+        iterative = self._order.merging.iterative
+        if iterative is None or iterative.alignment.when != "EveryRound" or not consensus.count:
+            return tensors
+        settings, seed = iterative.alignment, self._order.seed
+        like = probe_batch(self._holdout, settings.probe.samples)
+        probe = gaussian_probe(self._task, like, settings.probe.samples, seed)
+        return align(self._model, consensus.mean(), tensors, settings, probe, seed).tensors
+
     def _fetch(self, ref: Ref, island: int) -> Artifact | None:
         until = self._clock() + self._deadline_seconds
         while True:
             try:
-                return self._around.fetch(ref, PATIENCE_SECONDS)
+                found = self._around.fetch(ref, PATIENCE_SECONDS)
             except UnavailableError:
                 if self._clock() >= until or self._lost(island):
                     return None
+            except RejectedError:  # its island has waited long enough, and has let it go
+                return None
+            else:
+                return found if found.tensors else None
             self._look_up(f"reads {ref}", [island])
 
     def _statistics(self, mean: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
@@ -217,7 +236,8 @@ class Gathering:
         total, any_came = Accumulator(), False
         for island in here:
             artifact = self._fetch(refs[island], island)
-            if artifact is not None and artifact.tensors:
+            if artifact is not None:
+                require_fit(norm_statistics(self._model), artifact.tensors, refs[island])
                 total.add(artifact.tensors, self._weight(artifact.metadata))
                 any_came = True
         return total.result() if any_came else {}
