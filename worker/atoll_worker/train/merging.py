@@ -139,7 +139,7 @@ class Merging:
     def begin(self, state: TrainingState) -> None:
         """Offer again what this island offered before it was started again."""
         if self._rules.outer is not None and not _below("anchor/", state.kept):
-            floats = _floats(state.model.state_dict())
+            floats = _trained_floats(state.model)
             _keep(state, "anchor/", {name: it.clone() for name, it in floats.items()})
             _keep(state, "momentum/", {n: torch.zeros_like(it).float() for n, it in floats.items()})
         for number in _outstanding(state):
@@ -223,14 +223,16 @@ class Merging:
         """Take what is there, mix it in the order of islands, and note what that was."""
         rules, number = self._rules, state.rounds
         weights = rules.course.weights(number, rules.island)
-        late = not offered and rules.mutual
+        # With DiLoCo all have to take the same step, whoever is late too: from the others' weights.
+        alone = not offered and rules.mutual and rules.outer is None
+        counted = offered or not rules.mutual
         until = self._clock() + rules.deadline_seconds
         mean, digests, absent = Accumulator(), dict[int, str](), dict[int, str]()
         for other in sorted(weights):
             if other == rules.island:
-                mean.add(own, weights[other])
+                mean.add(own, weights[other] if counted else 0.0)
                 continue
-            found = _LATE if late else self._take(other, number, until, pause)
+            found = _LATE if alone else self._take(other, number, until, pause)
             if isinstance(found, str):
                 absent[other] = found
                 continue
@@ -239,7 +241,7 @@ class Merging:
         shares = to_self(weights, rules.island, frozenset(absent))
         if rules.outer is None:  # DiLoCo takes the mean of those that are there
             mean.add(own, shares[rules.island] - weights[rules.island])
-        if digests:
+        if digests or (rules.outer is not None and counted):
             self._go_on_from(state, mean.result())
         self._note(state, shares, digests, absent)
 
@@ -388,8 +390,11 @@ def _outstanding(state: TrainingState) -> list[int]:
     return sorted({int(k.split("/")[1]) for k in state.kept if k.startswith("snapshots/")})
 
 
-def _floats(tensors: Tensors) -> dict[str, Tensor]:
-    return {name: it for name, it in tensors.items() if it.is_floating_point()}
+def _trained_floats(model: nn.Module) -> dict[str, Tensor]:
+    """What an outer optimizer moves: a variance of BatchNorm that overshoots is negative."""
+    buffers = {name for name, _ in model.named_buffers()}
+    found = model.state_dict().items()
+    return {name: it for name, it in found if it.is_floating_point() and name not in buffers}
 
 
 def _moved(state: TrainingState, move: Move) -> dict[str, Tensor]:

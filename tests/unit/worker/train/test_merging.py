@@ -314,3 +314,43 @@ def test_diloco_takes_a_step_from_where_all_began() -> None:
     found = world.run(islands)
     assert found == [pytest.approx([1.5, 2.0])] * 3
     assert islands[0].state.kept["anchor/weight"].tolist() == pytest.approx([1.5, 2.0])
+
+
+def diloco(world: World, number: int, values: list[float], **rules: Any) -> Island:
+    """An island after its first rounds, all of which began from 0."""
+    outer = OuterNesterov(learning_rate=0.5, momentum=0.5)
+    island = world.island(number, values, outer=outer, **rules)
+    island.state.kept = {"anchor/weight": torch.zeros(2), "momentum/weight": torch.zeros(2)}
+    return island
+
+
+def test_who_is_late_takes_the_same_outer_step_as_the_others() -> None:
+    world = World()
+    there = [diloco(world, i, [2.0 * i, 1.0], deadline_seconds=0.1) for i in range(2)]
+    for island in there:
+        island.finishes = False
+    before = world.run(there)
+    late = diloco(world, 2, [9.0, 9.0], deadline_seconds=0.1)
+    assert world.run([late])[0] == before[0] == before[1]
+    assert torch.equal(late.state.kept["momentum/weight"], there[0].state.kept["momentum/weight"])
+
+
+def test_who_is_left_alone_takes_outer_steps_on_its_own() -> None:
+    world = World()
+    world.lose(1)
+    world.lose(2)
+    zero = diloco(world, 0, [2.0, 4.0])
+    assert world.run([zero]) == [pytest.approx([1.5, 3.0])]  # 0.5 (1 + 0.5) of the way
+
+
+def test_running_statistics_take_no_outer_step() -> None:
+    world = World()
+    world.lose(1)
+    world.lose(2)
+    zero = diloco(world, 0, [2.0, 4.0])
+    zero.state.model.register_buffer("running_var", torch.tensor([1e-3]))
+    zero.state.kept = {}
+    zero.finishes = False
+    world.run([zero])
+    assert zero.state.kept.keys() >= {"anchor/weight", "momentum/weight"}
+    assert not [name for name in zero.state.kept if name.startswith("anchor/running")]
