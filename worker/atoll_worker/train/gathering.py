@@ -115,13 +115,9 @@ class Gathering:
         order = self._order
         refs = {i: names.final_ref(i) for i in self._islands()}
         here = self._wait(refs, "waits for the last weights", None)
-        if len(here) < order.quorum:
-            raise ContractError(
-                f"the last weights of {len(here)} of {order.merging.count} islands are there, the "
-                f"quorum is {order.quorum}: look at the islands that failed, or lower "
-                "islands.quorum"
-            )
+        self._require_quorum(len(here))
         found = self._gather({i: refs[i] for i in here}, self._weight)
+        self._require_quorum(len(found.islands))
         mean = found.consensus.mean()
         statistics = self._statistics(mean, found)
         merged = mean | statistics
@@ -143,6 +139,15 @@ class Gathering:
         self._context.artifacts.publish(names.MERGED_REF, artifact)
         self._said = _sentence("merged", metadata)
         self._report(order.steps)
+
+    def _require_quorum(self, islands: int) -> None:
+        order = self._order
+        if islands < order.quorum:
+            raise ContractError(
+                f"the last weights of {islands} of {order.merging.count} islands are there, the "
+                f"quorum is {order.quorum}: look at the islands that failed, or lower "
+                "islands.quorum"
+            )
 
     @property
     def _deadline_seconds(self) -> float:

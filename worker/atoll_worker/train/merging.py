@@ -367,11 +367,22 @@ class Merging:
         wanted = {
             names.record_ref(other, number)
             for other in self._readers(number)
-            if not self._is_lost(other)
+            if not self._is_lost(other) and not self._is_excused(other, number)
         }
         if self._rules.course.evaluated(number):
             wanted.add(names.mergeability_ref(number))
         return wanted - self._around.wait(wanted, 0).keys()
+
+    def _is_excused(self, other: int, number: int) -> bool:
+        """Whether a reader is out of a round: it merges with nobody and needs nothing for it.
+
+        Without this an island that is away for long has its neighbours keep all that it misses.
+        """
+        rules = self._rules
+        if not rules.mutual or rules.outer is not None or self._aligns_first(number):
+            return False
+        ref = names.snapshot_ref(other, number)
+        return self._around.wait([ref], 0).get(ref) == ABSENCE.digest
 
     def _is_lost(self, other: int) -> bool:
         return bool(self._around.wait([names.lost_ref(other)], 0))

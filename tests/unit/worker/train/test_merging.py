@@ -271,6 +271,16 @@ def test_an_island_that_has_joined_a_basis_does_not_move_again_after_a_restart()
     assert weights(again) == pytest.approx([3.0, 8 / 3])
 
 
+def test_nothing_is_kept_for_who_is_out_of_a_round() -> None:
+    world = World()
+    world.lose(2)
+    zero = world.island(0, [0.0, 1.0], deadline_seconds=0.1)
+    zero.finishes = False
+    world.run([zero])
+    assert note(zero).startswith("round 0 without island 1: it did not come in time")
+    assert not [name for name in zero.state.kept if name.startswith("snapshots/")]
+
+
 def test_who_leaves_excuses_itself_from_what_is_not_read_yet() -> None:
     world = World()
     zero, one = (world.island(i, [float(i), 1.0], deadline_seconds=0.1) for i in range(2))
