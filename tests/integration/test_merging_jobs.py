@@ -184,6 +184,26 @@ def test_statistics_can_put_no_weights_into_the_merged_model() -> None:
         run_again(job, described(single(), norm=BATCH_NORM), "merge")
 
 
+@pytest.mark.parametrize(
+    ("quorum", "islands"), [(2, [0, 2]), (3, [])], ids=["enough are left", "too few are left"]
+)
+def test_last_weights_that_would_spoil_the_mean_are_left_out(
+    quorum: int, islands: list[int]
+) -> None:
+    job = run(single(evaluations=0))
+    final = job.artifacts.fetch(names.final_ref(1))
+    spoilt = {name: torch.full_like(it, torch.nan) for name, it in final.tensors.items()}
+    job.artifacts.drop([names.MERGED_REF, names.final_ref(1)])
+    job.artifacts.publish(names.final_ref(1), Artifact(spoilt, final.metadata))
+    fields = described(single(evaluations=0), islands={"count": 3, "quorum": quorum})
+    if islands:
+        run_again(job, fields, "merge")
+        assert job.artifacts.fetch(names.MERGED_REF).metadata["islands"] == islands
+        return
+    with pytest.raises(ContractError, match=r"weights of 2 of 3 islands.*NaN or infinite"):
+        run_again(job, fields, "merge")
+
+
 def test_a_snapshot_that_its_island_let_go_is_left_out_of_a_measurement() -> None:
     strategy = iterative(evaluations=1)
     job = run(strategy)

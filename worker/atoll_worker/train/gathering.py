@@ -27,7 +27,7 @@ from atoll_worker.merge.probe import gaussian_probe
 from atoll_worker.ports import Artifact, Base, Context, Onlooker, ProgressReport
 from atoll_worker.tasks.base import Measured, Task
 from atoll_worker.train.expert import judged_inputs, probe_batch
-from atoll_worker.train.fit import require_fit
+from atoll_worker.train.fit import require_finite_weights, require_fit
 from atoll_worker.train.initial import bound_initialization, initial_model
 from atoll_worker.train.merging import PATIENCE_SECONDS, SLICE_SECONDS
 from atoll_worker.train.seeds import derive
@@ -82,7 +82,7 @@ class Gathering:
         self._base: Base | None = None
         if order.encoding == "Delta":
             self._base = bound_initialization(context.artifacts, task, dataset, order.seed)
-        self._said = ""
+        self._said = self._left_out = ""
 
     def evaluate(self, number: int, step: int) -> None:
         """Publish `mergeability/<number>`, unless it is there.
@@ -109,7 +109,7 @@ class Gathering:
         """Publish `merged`: the mean of all that finish, its norm statistics measured by them.
 
         Raises:
-            ContractError: fewer islands than the quorum, or weights of another network.
+            ContractError: fewer islands than the quorum whose weights can be averaged.
             DisruptedError: told to stop.
         """
         order = self._order
@@ -146,7 +146,7 @@ class Gathering:
             raise ContractError(
                 f"the last weights of {islands} of {order.merging.count} islands are there, the "
                 f"quorum is {order.quorum}: look at the islands that failed, or lower "
-                "islands.quorum"
+                f"islands.quorum{self._left_out and f' ({self._left_out})'}"
             )
 
     @property
@@ -195,7 +195,8 @@ class Gathering:
             artifact = self._fetch(ref, island)
             if artifact is None:
                 continue
-            require_fit(self._model.state_dict(), artifact.tensors, ref)
+            if not self._fits(artifact, ref):
+                continue
             tensors = self._in_one_basis(consensus, artifact.tensors)
             consensus.add(tensors, weight(artifact.metadata))
             local.append(self._score(tensors))
@@ -203,6 +204,16 @@ class Gathering:
             digests.append(self._around.wait([ref], 0)[ref])
             metadata.append(artifact.metadata)
         return Found(tuple(islands), tuple(digests), consensus, tuple(local), tuple(metadata))
+
+    def _fits(self, artifact: Artifact, ref: Ref) -> bool:
+        """Whether weights can be averaged with others; if not, people are told why."""
+        try:
+            require_fit(self._model.state_dict(), artifact.tensors, ref)
+            require_finite_weights(artifact.tensors, ref)
+        except ContractError as error:
+            self._left_out = f"left out: {error}"
+            return False
+        return True
 
     def _in_one_basis(
         self, consensus: Consensus, tensors: Mapping[str, Tensor]
@@ -259,7 +270,7 @@ class Gathering:
         self._report(0, f"{what} of island {listed}")
 
     def _report(self, done: int, more: str = "") -> None:
-        message = "; ".join(filter(None, (self._said, more)))
+        message = "; ".join(filter(None, (self._said, self._left_out, more)))
         self._context.progress.report(ProgressReport(done, self._order.steps, message=message))
 
 
