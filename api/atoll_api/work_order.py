@@ -277,6 +277,14 @@ def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
         centres = (names.CLUSTERS_REF,) if order.partition.type == "TextClusters" else ()
         return (names.ASSIGNMENT_REF, *parts, *base, *centres)
     if isinstance(order, IslandOrder):
-        merges = order.merging is not None
-        return (names.final_ref(order.island) if merges else names.expert_ref(order.island),)
+        return _written_by_island(order)
     return (_REF_OF[order.role],) if order.role in _REF_OF else ()
+
+
+def _written_by_island(order: IslandOrder) -> tuple[names.Ref, ...]:
+    if order.merging is None:
+        return (names.expert_ref(order.island),)
+    final = names.final_ref(order.island)
+    if order.merging.final.norm_statistics == "Reestimate":
+        return (names.statistics_ref(order.island), final)
+    return (final,)

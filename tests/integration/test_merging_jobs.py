@@ -5,16 +5,25 @@ from typing import Any
 
 import pytest
 import torch
-from jobs import Finished, document, run_job
+from jobs import Finished, document, role, run_job
 
 from atoll_api import names
 from atoll_api.names import Ref
+from atoll_api.spec import TrainingJob
+from atoll_api.work_order import JobIdentity
+from atoll_operator.plan.pipeline import pipeline
+from atoll_operator.plan.work_orders import Place, work_order
+from atoll_worker.errors import ContractError, DisruptedError
+from atoll_worker.exchange.memory import MemoryCircle, MemoryProgress, MemoryStop
+from atoll_worker.ports import Artifact, Context
 
 NO_NORM = {"architecture": {"type": "MLP", "mlp": {"width": 16}}, "normalization": "None"}
 BATCH_NORM = {**NO_NORM, "normalization": "BatchNorm"}
 
 
-def run(strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec: Any) -> Finished:
+def described(
+    strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
     fields = {
         "task": {"type": "Classification", "classification": norm or NO_NORM},
         "data": {"source": "builtin://digits"},
@@ -23,7 +32,29 @@ def run(strategy: dict[str, Any], *, norm: dict[str, Any] | None = None, **spec:
         "strategy": strategy,
         **spec,
     }
-    return run_job(document("small", **fields))
+    return document("small", **fields)
+
+
+def run(strategy: dict[str, Any], **spec: Any) -> Finished:
+    return run_job(described(strategy, **spec))
+
+
+def run_again(
+    job: Finished, described: dict[str, Any], name: str, stop: MemoryStop | None = None
+) -> None:
+    """One step of a job once more, as after a restart."""
+    spec = TrainingJob.from_document(described).spec
+    step = next(it for it in pipeline(spec) if it.name == name)
+    order = work_order(JobIdentity(name="small", uid="0"), spec, step, Place("127.0.0.1:1", ""))
+    with MemoryCircle(job.artifacts).working() as around:
+        context = Context(
+            job.artifacts,
+            MemoryProgress(name),
+            stop or MemoryStop(),
+            neighbourhood=around,
+            onlooker=around,
+        )
+        role(step.role)(order, context)
 
 
 def iterative(**settings: Any) -> dict[str, Any]:
@@ -117,6 +148,15 @@ def test_islands_that_began_apart_end_in_one_basis() -> None:
     assert one["merged"]["loss"] < other["merged"]["loss"]
 
 
+def test_islands_that_keep_their_own_order_are_merged_in_one() -> None:
+    job = run(
+        iterative(initialization="Independent", stepsPerRound=100, align={"when": "EveryRound"}),
+        training={"steps": 200, "batchSizePerIsland": 32},
+    )
+    last = job.findings["merging"]["mergeability"][-1]
+    assert last["merged"]["accuracy"] > last["local"]["accuracy"] - 0.1
+
+
 def test_diloco_moves_all_islands_alike() -> None:
     job = run(iterative(mix={"type": "OuterNesterov"}, optimizerState="Keep"))
     assert digest_of_weights(job, 0) == digest_of_weights(job, 1) == digest_of_weights(job, 2)
@@ -124,3 +164,62 @@ def test_diloco_moves_all_islands_alike() -> None:
 
 def digest_of_weights(job: Finished, island: int) -> list[float]:
     return [float(it.double().sum()) for it in weights(job, names.final_ref(island)).values()]
+
+
+def test_an_island_that_was_killed_after_its_last_weights_still_measures_the_mean() -> None:
+    job = run(single(), norm=BATCH_NORM)
+    measured = digest(job, names.statistics_ref(1))
+    job.artifacts.drop([names.statistics_ref(1)])
+    run_again(job, described(single(), norm=BATCH_NORM), "island-1")
+    assert digest(job, names.statistics_ref(1)) == measured
+
+
+def test_statistics_can_put_no_weights_into_the_merged_model() -> None:
+    job = run(single(), norm=BATCH_NORM)
+    forged = {name: torch.zeros_like(it) for name, it in weights(job, names.MERGED_REF).items()}
+    job.artifacts.drop([names.MERGED_REF, *(names.statistics_ref(i) for i in range(3))])
+    for island in range(3):
+        job.artifacts.publish(names.statistics_ref(island), Artifact(forged))
+    with pytest.raises(ContractError, match="islands/0/statistics do not fit"):
+        run_again(job, described(single(), norm=BATCH_NORM), "merge")
+
+
+@pytest.mark.parametrize(
+    ("quorum", "islands"), [(2, [0, 2]), (3, [])], ids=["enough are left", "too few are left"]
+)
+def test_last_weights_that_would_spoil_the_mean_are_left_out(
+    quorum: int, islands: list[int]
+) -> None:
+    job = run(single(evaluations=0))
+    final = job.artifacts.fetch(names.final_ref(1))
+    spoilt = {name: torch.full_like(it, torch.nan) for name, it in final.tensors.items()}
+    job.artifacts.drop([names.MERGED_REF, names.final_ref(1)])
+    job.artifacts.publish(names.final_ref(1), Artifact(spoilt, final.metadata))
+    fields = described(single(evaluations=0), islands={"count": 3, "quorum": quorum})
+    if islands:
+        run_again(job, fields, "merge")
+        assert job.artifacts.fetch(names.MERGED_REF).metadata["islands"] == islands
+        return
+    with pytest.raises(ContractError, match=r"weights of 2 of 3 islands.*NaN or infinite"):
+        run_again(job, fields, "merge")
+
+
+def test_a_snapshot_that_its_island_let_go_is_left_out_of_a_measurement() -> None:
+    strategy = iterative(evaluations=1)
+    job = run(strategy)
+    number = next(iter(job.artifacts.bindings("mergeability/")))
+    job.artifacts.drop([names.MERGED_REF, number])
+    for island in range(3):
+        job.artifacts.publish(names.snapshot_ref(island, 1), Artifact({}))
+    run_again(job, described(strategy), "merge")
+    assert "gap" not in job.artifacts.fetch(number).metadata
+    assert names.MERGED_REF in job.artifacts.bindings()
+
+
+def test_whoever_finishes_early_waits_for_the_mean_of_all() -> None:
+    strategy = single(0.0, evaluations=0, roundDeadlineSeconds=0.01)
+    job = run(strategy, norm=BATCH_NORM)
+    job.artifacts.drop([names.MEAN_REF, names.statistics_ref(1)])
+    with pytest.raises(DisruptedError):
+        run_again(job, described(strategy, norm=BATCH_NORM), "island-1", MemoryStop(3))
+    assert names.statistics_ref(1) not in job.artifacts.bindings(), "it measured nothing"

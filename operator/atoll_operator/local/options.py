@@ -81,9 +81,11 @@ class LocalOptions:
     def places(self, spec: TrainingJobSpec) -> int:
         """How many steps work at once; two threads on one core thrash (6x measured).
 
-        Islands that merge wait for each other, so all of them have to be there.
+        Islands that merge wait for each other and for the merge, so all of them have to be there,
+        whatever the baseline, which is started before the merge, takes.
         """
         usual = max(1, usable_cores() // spec.islands.threads)
         chosen = usual if self.parallel is None else self.parallel
         together = spec.strategy.type != "ExpertEnsemble"
-        return max(chosen, spec.islands.count + 1) if together else chosen
+        needed = spec.islands.count + 1 + int(spec.baseline.enabled)
+        return max(chosen, needed) if together else chosen

@@ -82,6 +82,7 @@ def _advance(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Ac
     if observed.hub.address is None:
         return ()
     return (
+        *_revivals(spec, seen, observed),  # before anybody who starts now hears of it
         *_strangers(seen),
         *_starts(spec, seen),
         *_excuses(spec, seen, observed),
@@ -111,6 +112,16 @@ def _excuses(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Ac
     lost = (names.lost_ref(island) for island in failed if island is not None)
     refs = tuple(ref for ref in lost if ref not in observed.bindings)
     return (ExcuseRefs(refs, "an island that is given up merges no more"),) if refs else ()
+
+
+def _revivals(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Action, ...]:
+    """Whoever resumes a job starts all islands again: those that were given up are back."""
+    if spec.strategy.type == "ExpertEnsemble":
+        return ()
+    again = (step.island for step in seen.islands(Fate.OPEN))
+    lost = (names.lost_ref(island) for island in again if island is not None)
+    refs = tuple(ref for ref in lost if ref in observed.bindings)
+    return (DropRefs(refs, "an island that was given up is started again"),) if refs else ()
 
 
 def _drops(

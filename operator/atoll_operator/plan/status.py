@@ -1,5 +1,6 @@
 """What a job says of itself: (spec, observed, plan, previous, now) -> TrainingJobStatus."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -172,10 +173,14 @@ def _progress(
 
 
 def _artifacts(observed: Observed) -> tuple[ArtifactStatus, ...]:
-    """Models before assignments, of which there is one an island; no checkpoints."""
-    final = [ref for ref in observed.bindings if names.parse_checkpoint_ref(ref) is None]
+    """Models before assignments, of which there is one an island; nothing of single rounds."""
+    final = [ref for ref in observed.bindings if not _PASSING.match(ref)]
     ordered = sorted(final, key=lambda ref: (ref.startswith(names.ASSIGNMENT_REF), ref))
     return tuple(_artifact(ref, observed.bindings[ref]) for ref in ordered)
+
+
+_PASSING = re.compile(r"checkpoints/|islands/\d+/(rounds|merges|lost|statistics)\b")
+"""Refs of what is on the way: of rounds there may be thousands."""
 
 
 def _artifact(ref: Ref, bound: Binding) -> ArtifactStatus:

@@ -21,6 +21,8 @@ class Consensus:
         self._mean = Accumulator()
         self._square = 0.0
         self._weight = 0.0
+        self.count = 0
+        """Models so far."""
 
     def add(self, tensors: Mapping[str, Tensor], weight: float) -> None:
         """Let one more model count.
@@ -31,6 +33,7 @@ class Consensus:
         self._mean.add(tensors, weight)
         self._square += weight * self._norm(tensors)
         self._weight += weight
+        self.count += 1
 
     def mean(self) -> dict[str, Tensor]:
         """The mean so far.

@@ -14,7 +14,7 @@ def run(order: MergeOrder, context: Context) -> None:
     """Publish `mergeability/<round>` now and then, and `merged` at the end: that one means done.
 
     Raises:
-        ContractError: fewer islands than the quorum, or weights that do not fit the job's model.
+        ContractError: fewer islands than the quorum whose weights can be averaged.
         DisruptedError: told to stop; a restart goes on from what is bound.
     """
     if names.MERGED_REF in context.artifacts.bindings(names.MERGED_REF):

@@ -5,6 +5,7 @@ torch's own copying converts types and stretches shapes without a word.
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from atoll_worker.errors import ContractError
@@ -28,6 +29,17 @@ def require_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], sou
                 f"the weights of {source} do not fit the job's model: tensor {name!r} is {theirs}, "
                 f"the model has {mine}; start a new job"
             )
+
+
+def require_finite_weights(given: Mapping[str, Tensor], source: str) -> None:
+    """Refuse tensors that would spoil every mean that they are a part of.
+
+    Raises:
+        ContractError: naming the first that has NaN or infinite values.
+    """
+    for name, tensor in given.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ContractError(f"the weights of {source} have NaN or infinite values in {name!r}")
 
 
 def _described(tensor: Tensor | None) -> str:

@@ -17,15 +17,17 @@ from atoll_api.names import Ref
 from atoll_api.work_order import MergeOrder
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
-from atoll_worker.errors import ContractError, DisruptedError, UnavailableError
+from atoll_worker.errors import ContractError, DisruptedError, RejectedError, UnavailableError
 from atoll_worker.exchange.manifest import ABSENCE
+from atoll_worker.merge.align import align
 from atoll_worker.merge.mean import Accumulator
 from atoll_worker.merge.mergeability import Consensus
 from atoll_worker.merge.norm_statistics import norm_statistics
+from atoll_worker.merge.probe import gaussian_probe
 from atoll_worker.ports import Artifact, Base, Context, Onlooker, ProgressReport
 from atoll_worker.tasks.base import Measured, Task
-from atoll_worker.train.expert import judged_inputs
-from atoll_worker.train.fit import require_fit
+from atoll_worker.train.expert import judged_inputs, probe_batch
+from atoll_worker.train.fit import require_finite_weights, require_fit
 from atoll_worker.train.initial import bound_initialization, initial_model
 from atoll_worker.train.merging import PATIENCE_SECONDS, SLICE_SECONDS
 from atoll_worker.train.seeds import derive
@@ -80,7 +82,7 @@ class Gathering:
         self._base: Base | None = None
         if order.encoding == "Delta":
             self._base = bound_initialization(context.artifacts, task, dataset, order.seed)
-        self._said = ""
+        self._said = self._left_out = ""
 
     def evaluate(self, number: int, step: int) -> None:
         """Publish `mergeability/<number>`, unless it is there.
@@ -107,19 +109,15 @@ class Gathering:
         """Publish `merged`: the mean of all that finish, its norm statistics measured by them.
 
         Raises:
-            ContractError: fewer islands than the quorum, or weights of another network.
+            ContractError: fewer islands than the quorum whose weights can be averaged.
             DisruptedError: told to stop.
         """
         order = self._order
         refs = {i: names.final_ref(i) for i in self._islands()}
         here = self._wait(refs, "waits for the last weights", None)
-        if len(here) < order.quorum:
-            raise ContractError(
-                f"the last weights of {len(here)} of {order.merging.count} islands are there, the "
-                f"quorum is {order.quorum}: look at the islands that failed, or lower "
-                "islands.quorum"
-            )
+        self._require_quorum(len(here))
         found = self._gather({i: refs[i] for i in here}, self._weight)
+        self._require_quorum(len(found.islands))
         mean = found.consensus.mean()
         statistics = self._statistics(mean, found)
         merged = mean | statistics
@@ -141,6 +139,15 @@ class Gathering:
         self._context.artifacts.publish(names.MERGED_REF, artifact)
         self._said = _sentence("merged", metadata)
         self._report(order.steps)
+
+    def _require_quorum(self, islands: int) -> None:
+        order = self._order
+        if islands < order.quorum:
+            raise ContractError(
+                f"the last weights of {islands} of {order.merging.count} islands are there, the "
+                f"quorum is {order.quorum}: look at the islands that failed, or lower "
+                f"islands.quorum{self._left_out and f' ({self._left_out})'}"
+            )
 
     @property
     def _deadline_seconds(self) -> float:
@@ -188,22 +195,50 @@ class Gathering:
             artifact = self._fetch(ref, island)
             if artifact is None:
                 continue
-            require_fit(self._model.state_dict(), artifact.tensors, ref)
-            consensus.add(artifact.tensors, weight(artifact.metadata))
-            local.append(self._score(artifact.tensors))
+            if not self._fits(artifact, ref):
+                continue
+            tensors = self._in_one_basis(consensus, artifact.tensors)
+            consensus.add(tensors, weight(artifact.metadata))
+            local.append(self._score(tensors))
             islands.append(island)
             digests.append(self._around.wait([ref], 0)[ref])
             metadata.append(artifact.metadata)
         return Found(tuple(islands), tuple(digests), consensus, tuple(local), tuple(metadata))
 
+    def _fits(self, artifact: Artifact, ref: Ref) -> bool:
+        """Whether weights can be averaged with others; if not, people are told why."""
+        try:
+            require_fit(self._model.state_dict(), artifact.tensors, ref)
+            require_finite_weights(artifact.tensors, ref)
+        except ContractError as error:
+            self._left_out = f"left out: {error}"
+            return False
+        return True
+
+    def _in_one_basis(
+        self, consensus: Consensus, tensors: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """In the order of units of those before, where each island keeps an order of its own."""
+        iterative = self._order.merging.iterative
+        if iterative is None or iterative.alignment.when != "EveryRound" or not consensus.count:
+            return tensors
+        settings, seed = iterative.alignment, self._order.seed
+        like = probe_batch(self._holdout, settings.probe.samples)
+        probe = gaussian_probe(self._task, like, settings.probe.samples, seed)
+        return align(self._model, consensus.mean(), tensors, settings, probe, seed).tensors
+
     def _fetch(self, ref: Ref, island: int) -> Artifact | None:
         until = self._clock() + self._deadline_seconds
         while True:
             try:
-                return self._around.fetch(ref, PATIENCE_SECONDS)
+                found = self._around.fetch(ref, PATIENCE_SECONDS)
             except UnavailableError:
                 if self._clock() >= until or self._lost(island):
                     return None
+            except RejectedError:  # its island has waited long enough, and has let it go
+                return None
+            else:
+                return found if found.tensors else None
             self._look_up(f"reads {ref}", [island])
 
     def _statistics(self, mean: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
@@ -217,7 +252,8 @@ class Gathering:
         total, any_came = Accumulator(), False
         for island in here:
             artifact = self._fetch(refs[island], island)
-            if artifact is not None and artifact.tensors:
+            if artifact is not None:
+                require_fit(norm_statistics(self._model), artifact.tensors, refs[island])
                 total.add(artifact.tensors, self._weight(artifact.metadata))
                 any_came = True
         return total.result() if any_came else {}
@@ -234,7 +270,7 @@ class Gathering:
         self._report(0, f"{what} of island {listed}")
 
     def _report(self, done: int, more: str = "") -> None:
-        message = "; ".join(filter(None, (self._said, more)))
+        message = "; ".join(filter(None, (self._said, self._left_out, more)))
         self._context.progress.report(ProgressReport(done, self._order.steps, message=message))
 
 

@@ -7,7 +7,7 @@ again finds what it needs to do the same rounds with the same peers, and ends at
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -139,7 +139,7 @@ class Merging:
     def begin(self, state: TrainingState) -> None:
         """Offer again what this island offered before it was started again."""
         if self._rules.outer is not None and not _below("anchor/", state.kept):
-            floats = _floats(state.model.state_dict())
+            floats = _trained_floats(state.model)
             _keep(state, "anchor/", {name: it.clone() for name, it in floats.items()})
             _keep(state, "momentum/", {n: torch.zeros_like(it).float() for n, it in floats.items()})
         for number in _outstanding(state):
@@ -148,10 +148,14 @@ class Merging:
     def exchange(self, state: TrainingState, pause: Pause) -> bool:
         """See `session.Rounds.exchange`."""
         rules, number = self._rules, state.rounds
-        own = self._expected = self._own(state)
-        if number == 0 and rules.align == "FirstMerge":
-            own = self._join_basis(state, own, pause)
+        self._expected = self._own(state)
+        # what stands in a checkpoint with its snapshot has joined: ties would move it again
+        joined = not self._aligns_first(number) or number in _outstanding(state)
+        joined = joined or self._join_basis(state, range(rules.island), pause)
+        own = self._own(state)
         offered = self._serve(state, number, own)
+        if not joined and not offered:  # the others have taken one of themselves meanwhile
+            self._join_basis(state, range(rules.island + 1, rules.course.count), pause)
         if len(rules.course.weights(number, rules.island)) > 1:
             self._merge(state, own, pause, offered=offered)
         self._withdraw_taken(state)
@@ -170,7 +174,10 @@ class Merging:
         while (missing := self._withdraw_taken(state)) and self._clock() < until:
             pause.wait_for("has finished, and serves its weights to others")
             self._around.wait(missing, SLICE_SECONDS)
-        self._around.withdraw([self._ref(number) for number in _outstanding(state)])
+        left = [self._ref(number) for number in _outstanding(state)]
+        self._around.withdraw(left)
+        for ref in left:  # whoever comes later need not wait for what comes no more
+            self._artifacts.publish(ref, Artifact({}))
         state.kept = {k: v for k, v in state.kept.items() if not k.startswith("snapshots/")}
 
     def _own(self, state: TrainingState) -> dict[str, Tensor]:
@@ -203,9 +210,12 @@ class Merging:
         digest = encode(snapshot).manifest.digest
         return self._around.offer(self._ref(number), snapshot).digest == digest
 
+    def _aligns_first(self, number: int) -> bool:
+        return number == 0 and self._rules.align == "FirstMerge"
+
     def _readers(self, number: int) -> tuple[int, ...]:
         rules = self._rules
-        if number == 0 and rules.align == "FirstMerge":  # any island may become the reference
+        if self._aligns_first(number):  # any island may become the reference
             return tuple(other for other in range(rules.course.count) if other != rules.island)
         return readers(rules.course, number, rules.island)
 
@@ -213,14 +223,16 @@ class Merging:
         """Take what is there, mix it in the order of islands, and note what that was."""
         rules, number = self._rules, state.rounds
         weights = rules.course.weights(number, rules.island)
-        late = not offered and rules.mutual
+        # With DiLoCo all have to take the same step, whoever is late too: from the others' weights.
+        alone = not offered and rules.mutual and rules.outer is None
+        counted = offered or not rules.mutual
         until = self._clock() + rules.deadline_seconds
         mean, digests, absent = Accumulator(), dict[int, str](), dict[int, str]()
         for other in sorted(weights):
             if other == rules.island:
-                mean.add(own, weights[other])
+                mean.add(own, weights[other] if counted else 0.0)
                 continue
-            found = _LATE if late else self._take(other, number, until, pause)
+            found = _LATE if alone else self._take(other, number, until, pause)
             if isinstance(found, str):
                 absent[other] = found
                 continue
@@ -229,7 +241,7 @@ class Merging:
         shares = to_self(weights, rules.island, frozenset(absent))
         if rules.outer is None:  # DiLoCo takes the mean of those that are there
             mean.add(own, shares[rules.island] - weights[rules.island])
-        if digests:
+        if digests or (rules.outer is not None and counted):
             self._go_on_from(state, mean.result())
         self._note(state, shares, digests, absent)
 
@@ -284,17 +296,20 @@ class Merging:
                 raise ContractError(f"its tensor {name!r} has NaN or infinite values")
         require_fit(self._expected, artifact.tensors, f"island {other}")
 
-    def _join_basis(self, state: TrainingState, own: Tensors, pause: Pause) -> dict[str, Tensor]:
-        """Take over the order of units of the first island that is there; the same function."""
-        until = self._clock() + self._rules.deadline_seconds
-        for candidate in range(self._rules.island):
-            found = self._take(candidate, 0, until, pause)
+    def _join_basis(self, state: TrainingState, candidates: Iterable[int], pause: Pause) -> bool:
+        """Take over the order of units of the first that is there, if any; the same function.
+
+        Each candidate has the whole deadline: it may have waited for the one before as long as
+        this island has, and would else be excused in the moment in which it comes.
+        """
+        for candidate in candidates:
+            found = self._take(candidate, 0, self._clock() + self._rules.deadline_seconds, pause)
             if isinstance(found, _Taken):
-                move = self._network.move(found.tensors, own)
+                move = self._network.move(found.tensors, self._own(state))
                 state.model.load_state_dict(move(state.model.state_dict()))
                 state.optimizer.load(_moved(state, move))
-                return move(own)
-        return dict(own)
+                return True
+        return False
 
     def _go_on_from(self, state: TrainingState, mean: dict[str, Tensor]) -> None:
         if self._rules.outer is not None:
@@ -352,11 +367,22 @@ class Merging:
         wanted = {
             names.record_ref(other, number)
             for other in self._readers(number)
-            if not self._is_lost(other)
+            if not self._is_lost(other) and not self._is_excused(other, number)
         }
         if self._rules.course.evaluated(number):
             wanted.add(names.mergeability_ref(number))
         return wanted - self._around.wait(wanted, 0).keys()
+
+    def _is_excused(self, other: int, number: int) -> bool:
+        """Whether a reader is out of a round: it merges with nobody and needs nothing for it.
+
+        Without this an island that is away for long has its neighbours keep all that it misses.
+        """
+        rules = self._rules
+        if not rules.mutual or rules.outer is not None or self._aligns_first(number):
+            return False
+        ref = names.snapshot_ref(other, number)
+        return self._around.wait([ref], 0).get(ref) == ABSENCE.digest
 
     def _is_lost(self, other: int) -> bool:
         return bool(self._around.wait([names.lost_ref(other)], 0))
@@ -375,8 +401,11 @@ def _outstanding(state: TrainingState) -> list[int]:
     return sorted({int(k.split("/")[1]) for k in state.kept if k.startswith("snapshots/")})
 
 
-def _floats(tensors: Tensors) -> dict[str, Tensor]:
-    return {name: it for name, it in tensors.items() if it.is_floating_point()}
+def _trained_floats(model: nn.Module) -> dict[str, Tensor]:
+    """What an outer optimizer moves: a variance of BatchNorm that overshoots is negative."""
+    buffers = {name for name, _ in model.named_buffers()}
+    found = model.state_dict().items()
+    return {name: it for name, it in found if it.is_floating_point() and name not in buffers}
 
 
 def _moved(state: TrainingState, move: Move) -> dict[str, Tensor]:
@@ -384,7 +413,6 @@ def _moved(state: TrainingState, move: Move) -> dict[str, Tensor]:
     trained = [name for name, it in state.model.named_parameters() if it.requires_grad]
     moved = dict(state.optimizer.state())
     for kind in ("mean", "square"):
-        moments = {name: moved[f"{index}/{kind}"] for index, name in enumerate(trained)}
-        for index, name in enumerate(trained):
-            moved[f"{index}/{kind}"] = move(moments)[name]
+        found = move({name: moved[f"{index}/{kind}"] for index, name in enumerate(trained)})
+        moved |= {f"{index}/{kind}": found[name] for index, name in enumerate(trained)}
     return moved

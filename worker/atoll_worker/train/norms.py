@@ -1,6 +1,5 @@
 """Norm statistics of the merged model, measured where the data are: only they leave an island."""
 
-import time
 from dataclasses import replace
 from typing import Final
 
@@ -22,8 +21,9 @@ _ROLE: Final = "island"
 def publish_statistics(member: Member, task: Task, dataset: Dataset, world: World) -> None:
     """Wait for the mean of all islands, and publish its statistics on this island's data.
 
-    A network without any publishes that there are none, at once; so does an island to whom no
-    mean comes in time: the others' are used then.
+    A network without any publishes that there are none, at once. There is no deadline: whoever
+    finished early would else be left out of the statistics though nothing failed. The mean comes
+    when the last island has finished, or the job fails and this island is stopped.
 
     Raises:
         DisruptedError: told to stop; a restart goes on from here.
@@ -33,7 +33,8 @@ def publish_statistics(member: Member, task: Task, dataset: Dataset, world: Worl
         return
     model = initial_model(task, dataset, order.seed)
     found = {}
-    if member.network.statistics(model) and _mean_comes(member, world):
+    if member.network.statistics(model):
+        _wait_for_the_mean(member, world)
         mean = member.around.fetch(names.MEAN_REF, PATIENCE_SECONDS)
         model.load_state_dict(dict(mean.tensors))
         member.network.reestimate(model)
@@ -49,15 +50,11 @@ def publish_statistics(member: Member, task: Task, dataset: Dataset, world: Worl
     _say(member, world, "")
 
 
-def _mean_comes(member: Member, world: World) -> bool:
-    until = time.monotonic() + member.merging.settings.round_deadline_seconds
+def _wait_for_the_mean(member: Member, world: World) -> None:
     _say(member, world, "waits for the mean, to measure norm statistics")
-    while time.monotonic() < until:
+    while not member.around.wait([names.MEAN_REF], SLICE_SECONDS):
         if world.context.stop.requested():
             raise DisruptedError(f"{member.job.name}: told to stop; its weights are there")
-        if member.around.wait([names.MEAN_REF], SLICE_SECONDS):
-            return True
-    return False
 
 
 def _say(member: Member, world: World, message: str) -> None:

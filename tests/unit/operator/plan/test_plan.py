@@ -22,6 +22,7 @@ from atoll_operator.plan.model import (
     ChildState,
     Complete,
     DropRefs,
+    ExcuseRefs,
     Failed,
     Hub,
     Observed,
@@ -232,3 +233,16 @@ def test_a_child_that_is_no_step_is_stopped() -> None:
     decided = decide(observed({"island-9": RUNNING, "partition": RUNNING}))
 
     assert decided.actions == (StopStep(names.island_step(9), "it is no step of this job"),)
+
+
+MERGING = job(3, quorum=2, strategy={"type": "SingleMerge"})
+
+
+def test_an_island_that_is_given_up_is_excused_and_back_when_the_job_is_resumed() -> None:
+    lost = observed(bound=("assignment",), children={"island-1": failed(1)})
+    assert ExcuseRefs((names.lost_ref(1),), "an island that is given up merges no more") in (
+        plan(MERGING.spec, lost, START).actions
+    )
+    resumed = plan(MERGING.spec, observed(bound=("assignment", "islands/1/lost")), START).actions
+    assert isinstance(resumed[0], DropRefs)
+    assert resumed[0].refs == ("islands/1/lost",)

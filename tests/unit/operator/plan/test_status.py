@@ -126,3 +126,10 @@ def test_a_hub_in_trouble_is_shown_and_a_healthy_one_is_not() -> None:
     assert (told.name, told.state, told.exit_code) == ("hub", "Failed", 65)
     assert (told.restarts, told.message) == (10, "the store is damaged")
     assert all(step.name != "hub" for step in say(DEGRADED, say(lost)).steps)
+
+
+def test_the_rounds_of_a_job_do_not_crowd_its_models_out_of_the_status() -> None:
+    records = tuple(f"islands/{i}/merges/{r}" for i in range(3) for r in range(40))
+    passing = ("islands/0/rounds/7", "islands/1/lost", "islands/0/statistics")
+    told = say(observed(bound=(*records, *passing, "islands/0/final", "merged", "mergeability/3")))
+    assert [it.name for it in told.artifacts] == ["islands/0/final", "mergeability/3", "merged"]

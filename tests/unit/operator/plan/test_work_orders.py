@@ -132,3 +132,13 @@ def test_who_goes_on_from_the_seed_is_told_so() -> None:
     assert orders["partition"]["context"] == 256
     assert orders["evaluate"]["router"]["type"] == "Centroid"
     assert "clusters" in refs_written(work_order(IDENTITY, TEXT, pipeline(TEXT)[0], PLACE))
+
+
+@pytest.mark.parametrize("norm_statistics", ["Reestimate", "Average"])
+def test_an_island_that_merges_is_done_when_its_step_is(norm_statistics: str) -> None:
+    merging = {"finalMerge": {"normStatistics": norm_statistics}}
+    spec = job(3, strategy={"type": "SingleMerge", "singleMerge": merging}).spec
+    for step in pipeline(spec):
+        refs = refs_written(work_order(IDENTITY, spec, step, PLACE))
+        assert refs[0] == step.writes
+        assert step.island is None or f"islands/{step.island}/final" in refs

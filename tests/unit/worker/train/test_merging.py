@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from atoll_api import names
 from atoll_api.spec.merging import IterativeMerge, OuterNesterov, Topology
 from atoll_api.spec.training import Optimizer
+from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryCircle
 from atoll_worker.merge.course import MixingCourse
 from atoll_worker.ports import Artifact
@@ -49,11 +50,14 @@ class Reversing:
         return {}
 
 
+@dataclass
 class Patient:
     """A pause that nobody ends."""
 
+    said: list[str] = field(default_factory=list)
+
     def wait_for(self, what: str) -> None:
-        assert what
+        self.said.append(what)
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Island:
     state: TrainingState
     saves: bool = True
     finishes: bool = True
+    pause: Patient = field(default_factory=Patient)
     merging: Merging | None = None
 
     def run(self, circle: MemoryCircle, rounds: int) -> None:
@@ -71,12 +76,12 @@ class Island:
             self.merging = Merging(self.rules, circle.artifacts, around, Reversing())
             self.merging.begin(self.state)
             for _ in range(rounds):
-                self.merging.exchange(self.state, Patient())
+                self.merging.exchange(self.state, self.pause)
                 self.state.rounds += 1
                 if self.saves:
                     self.merging.saved(10**6)
             if self.saves and self.finishes:
-                self.merging.finish(self.state, Patient())
+                self.merging.finish(self.state, self.pause)
 
 
 @dataclass
@@ -233,6 +238,59 @@ def test_when_the_first_island_is_lost_the_next_one_is_the_reference() -> None:
     assert found == [pytest.approx([8 / 3, 1.0]), pytest.approx([10 / 3, 1.0])]
 
 
+def test_who_is_late_at_the_first_merge_takes_over_the_order_of_the_others_too() -> None:
+    world = World()
+    first = {"align": "FirstMerge", "deadline_seconds": 0.1}
+    there = [world.island(1, [2.0, 1.0], **first), world.island(2, [1.0, 4.0], **first)]
+    for island in there:
+        island.finishes = False
+    world.run(there)
+    late = world.island(0, [5.0, 9.0], **first)
+    assert world.run([late]) == [[9.0, 5.0]]
+    assert "this island was late itself" in note(late)
+
+
+def test_each_candidate_for_the_basis_is_waited_for() -> None:
+    """One that has waited itself for the first is there a moment later."""
+    world, said = World(), list[str]()
+    two = world.island(2, [1.0, 4.0], align="FirstMerge", deadline_seconds=0.3)
+    two.pause = Patient(said)
+    two.finishes = False
+    world.run([two])
+    assert said[:4] == [f"waits for island {other} in round 0" for other in (0, 0, 1, 1)]
+
+
+def test_an_island_that_has_joined_a_basis_does_not_move_again_after_a_restart() -> None:
+    world = World()
+    world.lose(2)
+    reference = world.island(0, [1.0, 2.0], align="FirstMerge")
+    again = world.island(1, [4.0, 3.0], align="FirstMerge")
+    again.state.kept = {"snapshots/0/weight": torch.tensor([4.0, 3.0])}
+    world.run([reference, again])
+    assert note(again) == "round 0 without island 2: it did not come in time"
+    assert weights(again) == pytest.approx([3.0, 8 / 3])
+
+
+def test_nothing_is_kept_for_who_is_out_of_a_round() -> None:
+    world = World()
+    world.lose(2)
+    zero = world.island(0, [0.0, 1.0], deadline_seconds=0.1)
+    zero.finishes = False
+    world.run([zero])
+    assert note(zero).startswith("round 0 without island 1: it did not come in time")
+    assert not [name for name in zero.state.kept if name.startswith("snapshots/")]
+
+
+def test_who_leaves_excuses_itself_from_what_is_not_read_yet() -> None:
+    world = World()
+    zero, one = (world.island(i, [float(i), 1.0], deadline_seconds=0.1) for i in range(2))
+    one.finishes = one.saves = False
+    world.run([zero, one])
+    ref = names.snapshot_ref(0, 0)
+    assert world.artifacts.bindings()[ref].digest == ABSENCE.digest
+    assert zero.state.kept == {}
+
+
 def test_each_round_neighbours_are_brought_into_the_islands_own_order() -> None:
     world = World()
     values = [[1.0, 2.0], [2.5, 1.5], [3.0, 1.0]]
@@ -266,3 +324,43 @@ def test_diloco_takes_a_step_from_where_all_began() -> None:
     found = world.run(islands)
     assert found == [pytest.approx([1.5, 2.0])] * 3
     assert islands[0].state.kept["anchor/weight"].tolist() == pytest.approx([1.5, 2.0])
+
+
+def diloco(world: World, number: int, values: list[float], **rules: Any) -> Island:
+    """An island after its first rounds, all of which began from 0."""
+    outer = OuterNesterov(learning_rate=0.5, momentum=0.5)
+    island = world.island(number, values, outer=outer, **rules)
+    island.state.kept = {"anchor/weight": torch.zeros(2), "momentum/weight": torch.zeros(2)}
+    return island
+
+
+def test_who_is_late_takes_the_same_outer_step_as_the_others() -> None:
+    world = World()
+    there = [diloco(world, i, [2.0 * i, 1.0], deadline_seconds=0.1) for i in range(2)]
+    for island in there:
+        island.finishes = False
+    before = world.run(there)
+    late = diloco(world, 2, [9.0, 9.0], deadline_seconds=0.1)
+    assert world.run([late])[0] == before[0] == before[1]
+    assert torch.equal(late.state.kept["momentum/weight"], there[0].state.kept["momentum/weight"])
+
+
+def test_who_is_left_alone_takes_outer_steps_on_its_own() -> None:
+    world = World()
+    world.lose(1)
+    world.lose(2)
+    zero = diloco(world, 0, [2.0, 4.0])
+    assert world.run([zero]) == [pytest.approx([1.5, 3.0])]  # 0.5 (1 + 0.5) of the way
+
+
+def test_running_statistics_take_no_outer_step() -> None:
+    world = World()
+    world.lose(1)
+    world.lose(2)
+    zero = diloco(world, 0, [2.0, 4.0])
+    zero.state.model.register_buffer("running_var", torch.tensor([1e-3]))
+    zero.state.kept = {}
+    zero.finishes = False
+    world.run([zero])
+    assert zero.state.kept.keys() >= {"anchor/weight", "momentum/weight"}
+    assert not [name for name in zero.state.kept if name.startswith("anchor/running")]
