@@ -25,6 +25,7 @@ APART = {"initialization": "Independent"}
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {**APART, "align": {"when": "Never"}},
     "aligned": {**APART, "align": {"when": "FirstMerge"}},
+    "aligned, repaired": {**APART, "align": {"when": "FirstMerge", "repair": True}},
     "own basis": {**APART, "align": {"when": "EveryRound"}},
     "weights matched": {**APART, "align": {"type": "WeightMatching", "when": "FirstMerge"}},
     "shared init": {"initialization": "Shared"},

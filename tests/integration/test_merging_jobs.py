@@ -157,6 +157,19 @@ def test_islands_that_keep_their_own_order_are_merged_in_one() -> None:
     assert last["merged"]["accuracy"] > last["local"]["accuracy"] - 0.1
 
 
+def test_repair_changes_what_an_aligned_merge_goes_on_from() -> None:
+    apart = {"initialization": "Independent", "stepsPerRound": 60}
+    mended, plain = (
+        run(
+            iterative(**apart, align={"repair": it}),
+            training={"steps": 60, "batchSizePerIsland": 16},
+        )
+        for it in (True, False)
+    )
+    assert digest(mended, names.MERGED_REF) != digest(plain, names.MERGED_REF)
+    assert mended.findings["merging"]["mergeability"][-1]["gap"] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_diloco_moves_all_islands_alike() -> None:
     job = run(iterative(mix={"type": "OuterNesterov"}, optimizerState="Keep"))
     assert digest_of_weights(job, 0) == digest_of_weights(job, 1) == digest_of_weights(job, 2)

@@ -53,6 +53,9 @@ class Align(FrozenModel):
     when: Literal["FirstMerge", "EveryRound", "Never"] = "FirstMerge"
     """FirstMerge: once, into the basis of the first island; from then on all share it."""
     probe: Probe = Probe()
+    repair: bool = False
+    """After a merge that aligned: give units the spread of activations that they had, which
+    averaging shrinks (REPAIR, Jordan et al., 2211.08403). For layers that no norm follows."""
 
 
 class OuterNesterov(FrozenModel):

@@ -116,6 +116,7 @@ def _rules(member: Member, base: Base | None) -> Rules:
         base=base if order.encoding == "Delta" else None,
         init_digest=base.digest if base else "",
         align=iterative.alignment.when if iterative else "Never",
+        repair=iterative is not None and iterative.alignment.repair,
         outer=iterative.mix.outer_nesterov if iterative else None,
         reset_optimizer=iterative is not None and iterative.optimizer_state == "Reset",
         reestimate=settings.norm_statistics == "Reestimate",

@@ -7,7 +7,7 @@ again finds what it needs to do the same rounds with the same peers, and ends at
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -24,6 +24,7 @@ from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.merge.course import Course, readers, to_self
 from atoll_worker.merge.mean import Accumulator
 from atoll_worker.merge.outer import outer_step
+from atoll_worker.merge.repair import Spread
 from atoll_worker.ports import Artifact, Artifacts, Base, Neighbourhood
 from atoll_worker.train.fit import require_fit
 from atoll_worker.train.loop import TrainingState
@@ -39,6 +40,7 @@ UNSAVED_ROUNDS: Final = 4
 _LATE: Final = "this island was late itself"
 
 Tensors = Mapping[str, Tensor]
+Spreads = Mapping[str, Spread]
 Move = Callable[[Tensors], dict[str, Tensor]]
 """Puts weights, or what is shaped like them, into another basis."""
 
@@ -52,6 +54,14 @@ class Network(Protocol):
         Raises:
             ContractError: the network does not say which of its units are interchangeable.
         """
+        ...
+
+    def spreads(self, tensors: Tensors) -> Spreads:
+        """How far the units of a network with these weights vary on the probe, by layer."""
+        ...
+
+    def repaired(self, merged: Tensors, ends: Sequence[tuple[Spreads, float]]) -> dict[str, Tensor]:
+        """A mean whose units have the spread of those that it was made of, by their shares."""
         ...
 
     def reestimate(self, model: nn.Module) -> None:
@@ -75,6 +85,7 @@ class Rules:
         base: of a Delta.
         init_digest: of the weights that all began with; empty where each has its own.
         align: when to align, as `Align.when`.
+        repair: whether units get their spread back after a merge that aligned.
         outer: of DiLoCo; None to average.
         reset_optimizer: whether the optimizer begins anew after a merge.
         reestimate: whether norm statistics are measured anew after a merge.
@@ -88,6 +99,7 @@ class Rules:
     base: Base | None = None
     init_digest: str = ""
     align: str = "Never"
+    repair: bool = False
     outer: OuterNesterov | None = None
     reset_optimizer: bool = False
     reestimate: bool = False
@@ -228,6 +240,8 @@ class Merging:
         counted = offered or not rules.mutual
         until = self._clock() + rules.deadline_seconds
         mean, digests, absent = Accumulator(), dict[int, str](), dict[int, str]()
+        repairs = rules.repair and (self._aligns_first(number) or rules.align == "EveryRound")
+        spreads: dict[int, Spreads] = {rules.island: self._network.spreads(own)} if repairs else {}
         for other in sorted(weights):
             if other == rules.island:
                 mean.add(own, weights[other] if counted else 0.0)
@@ -236,13 +250,20 @@ class Merging:
             if isinstance(found, str):
                 absent[other] = found
                 continue
-            mean.add(self._in_own_basis(own, found.tensors), weights[other])
+            theirs = self._in_own_basis(own, found.tensors)
+            mean.add(theirs, weights[other])
             digests[other] = found.digest
+            if repairs:
+                spreads[other] = self._network.spreads(theirs)
         shares = to_self(weights, rules.island, frozenset(absent))
         if rules.outer is None:  # DiLoCo takes the mean of those that are there
             mean.add(own, shares[rules.island] - weights[rules.island])
         if digests or (rules.outer is not None and counted):
-            self._go_on_from(state, mean.result())
+            merged = mean.result()
+            if repairs:
+                ends = [(spreads[other], shares[other]) for other in sorted(spreads)]
+                merged = self._network.repaired(merged, ends)
+            self._go_on_from(state, merged)
         self._note(state, shares, digests, absent)
 
     def _in_own_basis(self, own: Tensors, theirs: Tensors) -> Tensors:

@@ -1,6 +1,6 @@
 """What merging has to know of a job's network: which units are alike, and its norm statistics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from atoll_worker.merge.align import align
 from atoll_worker.merge.norm_statistics import norm_statistics, reestimate
 from atoll_worker.merge.permute import permute
 from atoll_worker.merge.probe import Probe, gaussian_probe, sample_probe
+from atoll_worker.merge.repair import Spread, average_spreads, repair, spreads
 from atoll_worker.tasks.base import Task
 from atoll_worker.tasks.structure import declared_structure
 from atoll_worker.train.expert import probe_batch
@@ -46,6 +47,21 @@ class TaskNetwork:
         found = align(self._model, reference, own, self._align, self._probe(), seed)
         structure = declared_structure(self._model)
         return lambda tensors: permute(tensors, structure, found.permutations)
+
+    def spreads(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Spread]:
+        """See `merging.Network.spreads`."""
+        self._model.load_state_dict(dict(tensors))
+        return spreads(self._model, declared_structure(self._model), self._probe())
+
+    def repaired(
+        self, merged: Mapping[str, Tensor], ends: Sequence[tuple[Mapping[str, Spread], float]]
+    ) -> dict[str, Tensor]:
+        """See `merging.Network.repaired`."""
+        structure = declared_structure(self._model)
+        goal = average_spreads([spread for spread, _ in ends], [share for _, share in ends])
+        self._model.load_state_dict(dict(merged))
+        found: dict[str, Tensor] = repair(self._model, structure, goal, self._probe()).state_dict()
+        return found
 
     def reestimate(self, model: nn.Module) -> None:
         """See `merging.Network.reestimate`: the same batches each time."""

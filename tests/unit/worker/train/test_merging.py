@@ -1,7 +1,7 @@
 """Islands between rounds, on threads that take turns: what each goes on from, and what it keeps."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from atoll_api.spec.training import Optimizer
 from atoll_worker.exchange.manifest import ABSENCE
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryCircle
 from atoll_worker.merge.course import MixingCourse
+from atoll_worker.merge.repair import Spread
 from atoll_worker.ports import Artifact
 from atoll_worker.train.loop import LoopSettings, TrainingState, start_state
 from atoll_worker.train.merging import Merging, Rules
@@ -41,6 +42,16 @@ class Reversing:
     ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
         same = bool((reference["weight"].argsort() == own["weight"].argsort()).all())
         return lambda tensors: {n: it if same else it.flip(0) for n, it in tensors.items()}
+
+    def spreads(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Spread]:
+        return {"": Spread(tensors["weight"], tensors["weight"].abs())}
+
+    def repaired(
+        self, merged: Mapping[str, Tensor], ends: Sequence[tuple[Mapping[str, Spread], float]]
+    ) -> dict[str, Tensor]:
+        """The mean deviation in place of the weights: what was handed over can be seen."""
+        del merged
+        return {"weight": torch.stack([it[""].deviation_U * w for it, w in ends]).sum(dim=0)}
 
     def reestimate(self, model: nn.Module) -> None:
         raise AssertionError(model)
@@ -228,6 +239,17 @@ def test_at_the_first_merge_all_take_over_the_order_of_the_first_island() -> Non
     values = [[1.0, 2.0], [2.5, 1.5], [3.0, 1.0]]
     found = world.run([world.island(i, it, align="FirstMerge") for i, it in enumerate(values)])
     assert found == [pytest.approx([7 / 6, 7.5 / 3])] * 3
+
+
+def test_after_a_merge_that_aligned_units_get_back_the_spread_of_those_averaged() -> None:
+    world = World()
+    values = [[-3.0, 2.0], [3.0, 4.0], [3.0, -3.0]]
+    rules = {"align": "EveryRound", "repair": True}
+    found = world.run([world.island(i, it, **rules) for i, it in enumerate(values)])
+    assert found == [pytest.approx([3.0, 3.0])] * 3
+    plain = World()
+    kept = plain.run([plain.island(i, it, repair=True) for i, it in enumerate(values)])
+    assert kept == [pytest.approx([1.0, 1.0])] * 3, "nothing was aligned, so nothing is repaired"
 
 
 def test_when_the_first_island_is_lost_the_next_one_is_the_reference() -> None:
