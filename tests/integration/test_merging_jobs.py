@@ -97,6 +97,19 @@ def test_a_job_says_the_same_each_time_however_weights_travel(encoding: str) -> 
     assert first.artifacts.fetch(names.MERGED_REF).encoding == encoding
 
 
+def test_rounded_weights_do_not_keep_an_island_from_learning() -> None:
+    """At this rate a round moves most weights by less than half a step of Int8."""
+    slow = {"steps": 300, "batchSizePerIsland": 32, "optimizer": {"learningRate": 1e-4}}
+    raw, rounded = (
+        run(iterative(stepsPerRound=1), training=slow, exchange={"encoding": encoding})
+        for encoding in ("Raw", "Int8")
+    )
+    before = raw.findings["islands"][0]["initialHoldoutLoss"]
+    learned, kept = (before - job.system("Merged")["holdoutLoss"] for job in (raw, rounded))
+    assert learned > 0.2
+    assert kept > 0.9 * learned
+
+
 def test_norm_statistics_of_the_merged_model_are_those_that_islands_measured() -> None:
     job = run(single(), norm=BATCH_NORM)
     merged, mean = (weights(job, ref) for ref in (names.MERGED_REF, names.MEAN_REF))

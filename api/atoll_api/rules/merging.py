@@ -10,6 +10,8 @@ from atoll_api.spec.merging import Gossip, IterativeMerge, SingleMerge, Topology
 from atoll_api.spec.training import Ema
 
 _ITERATIVE, _SINGLE = "strategy.iterativeMerge", "strategy.singleMerge"
+_MOST_RECORDS = 50_000
+"""One listing of a hub carries about twice as many refs."""
 _ENOUGH_GOSSIP = 0.05
 """Below it a final merge lost ten points on digits (docs/results.md)."""
 
@@ -28,10 +30,18 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     if iterative is not None:
         yield from _topology(iterative.topology, spec.islands.count)
         yield from _rounds(spec, _ITERATIVE, _first(iterative), iterative.steps_per_round)
-        yield from _outer(iterative)
+        rounds = spec.training.steps // iterative.steps_per_round
+        yield from _records(spec, _ITERATIVE, rounds, 1.0)
+        yield from _outer(spec, iterative)
     if single is not None:
         every = single.gossip.steps_per_round
         yield from _rounds(spec, f"{_SINGLE}.gossip", every, every)
+        rate = max(
+            single.gossip.peers_per_round,
+            *(it.peers_per_round for it in single.gossip.windows),
+            0.0,
+        )
+        yield from _records(spec, f"{_SINGLE}.gossip", spec.training.steps // every, rate)
         yield from _windows(single.gossip)
         yield from _mergeable(single)
 
@@ -131,7 +141,18 @@ def _rounds(spec: TrainingJobSpec, field: str, first: int, every: int) -> Iterat
         )
 
 
-def _outer(iterative: IterativeMerge) -> Iterator[Finding]:
+def _records(spec: TrainingJobSpec, field: str, rounds: int, rate: float) -> Iterator[Finding]:
+    records = round(rounds * spec.islands.count * rate)
+    if records > _MOST_RECORDS:
+        yield Finding(
+            f"{field}.stepsPerRound",
+            f"{rounds} rounds of {spec.islands.count} islands are {records} merges to keep record "
+            f"of, more than {_MOST_RECORDS}",
+            "make the rounds longer",
+        )
+
+
+def _outer(spec: TrainingJobSpec, iterative: IterativeMerge) -> Iterator[Finding]:
     if iterative.mix.type != "OuterNesterov":
         return
     if iterative.topology.type != "FullyConnected":
@@ -139,6 +160,12 @@ def _outer(iterative: IterativeMerge) -> Iterator[Finding]:
             f"{_ITERATIVE}.mix",
             "OuterNesterov needs every island's weights each round",
             "say topology: {type: FullyConnected}",
+        )
+    if spec.exchange.encoding in ("Int8", "BFloat16"):
+        yield Finding(
+            "exchange.encoding",
+            f"{spec.exchange.encoding} rounds away the small changes that OuterNesterov averages",
+            "say Delta or Float16",
         )
     if iterative.initialization != "Shared":
         yield Finding(

@@ -76,6 +76,25 @@ def test_the_smallest_job_on_text_is_divided_and_routed_by_topic() -> None:
         ),
         (
             "IterativeMerge",
+            {
+                f"{ITERATIVE}.mix": {"type": "OuterNesterov"},
+                f"{ITERATIVE}.topology": {"type": "FullyConnected"},
+                "exchange.encoding": "Int8",
+            },
+            "exchange.encoding",
+        ),
+        (
+            "IterativeMerge",
+            {f"{ITERATIVE}.stepsPerRound": 1, "training.steps": 20_000},
+            f"{ITERATIVE}.stepsPerRound",
+        ),
+        (
+            "SingleMerge",
+            {f"{SINGLE}.gossip.stepsPerRound": 1, "training.steps": 100_000},
+            f"{SINGLE}.gossip.stepsPerRound",
+        ),
+        (
+            "IterativeMerge",
             {f"{ITERATIVE}.initialization": "Independent", "exchange.encoding": "Delta"},
             "exchange.encoding",
         ),

@@ -4,9 +4,9 @@ One model at a time is in memory beside the running mean.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from pydantic import JsonValue
@@ -97,7 +97,7 @@ class Gathering:
             return
         refs = {i: names.snapshot_ref(i, number) for i in self._islands()}
         here = self._wait(refs, f"waits for round {number}", self._deadline_seconds)
-        found = self._gather({i: refs[i] for i in here}, lambda _: 1.0)
+        found = self._gather({i: refs[i] for i in here}, [1.0] * self._order.merging.count)
         metadata: dict[str, JsonValue] = {"role": "merge", "round": number, "step": step}
         if found.islands:
             merged = self._score(found.consensus.mean())
@@ -116,7 +116,8 @@ class Gathering:
         refs = {i: names.final_ref(i) for i in self._islands()}
         here = self._wait(refs, "waits for the last weights", None)
         self._require_quorum(len(here))
-        found = self._gather({i: refs[i] for i in here}, self._weight)
+        shares = self._shares()
+        found = self._gather({i: refs[i] for i in here}, shares)
         self._require_quorum(len(found.islands))
         mean = found.consensus.mean()
         statistics = self._statistics(mean, found)
@@ -156,10 +157,12 @@ class Gathering:
     def _islands(self) -> range:
         return range(self._order.merging.count)
 
-    def _weight(self, metadata: Mapping[str, JsonValue]) -> float:
-        samples = metadata.get("trainSamples")
-        by_samples = self._order.merging.final.weights == "BySamples"
-        return float(samples) if by_samples and isinstance(samples, int) else 1.0
+    def _shares(self) -> Sequence[float]:
+        """What each island counts: by the partition, whatever an island says of itself."""
+        if self._order.merging.final.weights == "Uniform":
+            return [1.0] * self._order.merging.count
+        sizes: Any = self._context.artifacts.fetch(names.ASSIGNMENT_REF).metadata["sizes"]
+        return [float(size) for size in sizes]
 
     def _wait(self, refs: Mapping[int, Ref], what: str, seconds: float | None) -> tuple[int, ...]:
         """The islands whose refs are bound, once all are that are not given up.
@@ -185,9 +188,7 @@ class Gathering:
     def _lost(self, island: int) -> bool:
         return bool(self._around.wait([names.lost_ref(island)], 0))
 
-    def _gather(
-        self, refs: Mapping[int, Ref], weight: Callable[[Mapping[str, JsonValue]], float]
-    ) -> Found:
+    def _gather(self, refs: Mapping[int, Ref], shares: Sequence[float]) -> Found:
         """Fetch, score and add up; an island whose weights cannot be had is left out."""
         consensus = Consensus(frozenset(name for name, _ in self._model.named_parameters()))
         islands, digests, local, metadata = [], [], list[Scores](), []
@@ -198,7 +199,7 @@ class Gathering:
             if not self._fits(artifact, ref):
                 continue
             tensors = self._in_one_basis(consensus, artifact.tensors)
-            consensus.add(tensors, weight(artifact.metadata))
+            consensus.add(tensors, shares[island])
             local.append(self._score(tensors))
             islands.append(island)
             digests.append(self._around.wait([ref], 0)[ref])
@@ -254,7 +255,7 @@ class Gathering:
             artifact = self._fetch(refs[island], island)
             if artifact is not None:
                 require_fit(norm_statistics(self._model), artifact.tensors, refs[island])
-                total.add(artifact.tensors, self._weight(artifact.metadata))
+                total.add(artifact.tensors, self._shares()[island])
                 any_came = True
         return total.result() if any_came else {}
 

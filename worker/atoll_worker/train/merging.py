@@ -263,8 +263,25 @@ class Merging:
             if repairs:
                 ends = [(spreads[other], shares[other]) for other in sorted(spreads)]
                 merged = self._network.repaired(merged, ends)
-            self._go_on_from(state, merged)
+            self._go_on_from(state, self._with_own_rest(state, own, merged))
         self._note(state, shares, digests, absent)
+
+    def _with_own_rest(
+        self, state: TrainingState, own: Tensors, mean: Tensors
+    ) -> dict[str, Tensor]:
+        """The mean, and what rounding took from this island's weights on their way out.
+
+        Else training would stand still wherever a round moves weights by less than half a step of
+        the encoding (Koloskova et al., 1902.00340, algorithm 2, with a step size of 1). The mean over
+        islands is that of the unrounded weights. Nothing for Raw.
+        """
+        if self._rules.outer is not None or self._rules.encoding == "Raw":
+            return dict(mean)
+        raw = state.model.state_dict()
+        return {
+            name: it + (raw[name] - own[name]) if it.is_floating_point() else it
+            for name, it in mean.items()
+        }
 
     def _in_own_basis(self, own: Tensors, theirs: Tensors) -> Tensors:
         if self._rules.align != "EveryRound":
@@ -278,7 +295,7 @@ class Merging:
             pause.wait_for(f"waits for island {other} in round {number}")
             digest = self._around.wait([ref], SLICE_SECONDS).get(ref)
             over = self._clock() >= until
-            over = over or self._is_lost(other)
+            over = over or self._is_lost(other) or self._is_told(number)
             if digest is None and over:
                 digest = self._around.excuse(ref).digest
             if digest == ABSENCE.digest:
@@ -404,6 +421,10 @@ class Merging:
             return False
         ref = names.snapshot_ref(other, number)
         return self._around.wait([ref], 0).get(ref) == ABSENCE.digest
+
+    def _is_told(self, number: int) -> bool:
+        """Whether this round was over once: what is not there any more then never comes."""
+        return bool(self._around.wait([names.record_ref(self._rules.island, number)], 0))
 
     def _is_lost(self, other: int) -> bool:
         return bool(self._around.wait([names.lost_ref(other)], 0))

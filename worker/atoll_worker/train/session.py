@@ -57,7 +57,7 @@ class Run:
 
 
 class Rounds(Protocol):
-    """What an island does between the rounds of a strategy that merges; `train.rounds.Merging`."""
+    """What an island does between the rounds of a strategy that merges; `train.merging.Merging`."""
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -214,6 +214,7 @@ class _SessionObserver:
         """Weights have been exchanged."""
         self._waits_for = ""
         if save:
+            self._writer.finish()  # neighbours keep snapshots until this one is saved
             self._save(state)
 
     def save_now(self, state: TrainingState) -> None:
