@@ -1,6 +1,5 @@
 """Norm statistics of the merged model, measured where the data are: only they leave an island."""
 
-from dataclasses import replace
 from typing import Final
 
 from pydantic import JsonValue
@@ -58,7 +57,7 @@ def _wait_for_the_mean(member: Member, world: World) -> None:
 
 
 def _say(member: Member, world: World, message: str) -> None:
-    """What was last said of the training, and something new."""
-    progress, steps = world.context.progress, member.job.steps
-    last = progress.snapshot().get(member.order.step, ProgressReport(steps, steps))
-    progress.report(replace(last, message=message))
+    steps = member.job.steps
+    world.context.progress.report(
+        ProgressReport(steps, steps, message=message, training_wire=world.meter.read())
+    )

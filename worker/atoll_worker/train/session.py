@@ -31,6 +31,8 @@ from atoll_worker.train.loop import (
 )
 
 _REPORT_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
+"""Between two looks at the sockets, where rounds are short."""
 Clock = Callable[[], float]
 
 
@@ -177,6 +179,7 @@ class _SessionObserver:
         self._next_report = self._began + _REPORT_SECONDS
         self._next_save = self._began + run.checkpoint_seconds
         self._next_event = min(self._next_report, self._next_save)
+        self._next_look = self._began
 
     def after_step(self, state: TrainingState) -> None:
         """See `loop.Observer`: two cheap questions unless something is due."""
@@ -213,6 +216,9 @@ class _SessionObserver:
     def after_round(self, state: TrainingState, *, save: bool) -> None:
         """Weights have been exchanged."""
         self._waits_for = ""
+        if self._clock() >= self._next_look:  # a neighbour that ends closes its sockets
+            self._next_look = self._clock() + _LOOK_SECONDS
+            self._meter.read()
         if save:
             self._writer.finish()  # neighbours keep snapshots until this one is saved
             self._save(state)
