@@ -60,8 +60,8 @@ def test_what_is_held_is_wanted_and_then_published(hub: HubProcess) -> None:
         assert next(told).wanted_ref == REF
         with ExchangeClient(hub.address, hub.household.credentials("island", 0)) as client:
             assert client.publish(REF, ARTIFACT).digest == digest
-        last = next(heard).bound
-        assert (last.binding.manifest_digest, last.place.here) == (digest, True)
+        last = next(it.bound for it in heard if it.bound.place.here)  # a ref may be named twice
+        assert last.binding.manifest_digest == digest
         assert stub.Want(pb.WantRequest(ref=REF), timeout=30).place.here
         with ExchangeClient(hub.address, hub.household.credentials("evaluate", 0)) as client:
             assert torch.equal(client.fetch(REF).tensors["x"], ARTIFACT.tensors["x"])

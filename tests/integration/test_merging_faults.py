@@ -47,11 +47,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digests(run_to_end(folder, **ring(folder)))
 
 
-def waiting(island: int, other: int, number: int) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether an island waits for another's weights of a round."""
+def waiting(island: int, other: int) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether an island waits for another's weights."""
 
     def reached(status: Mapping[str, Any]) -> bool:
-        said = f"waits for island {other} in round {number}"
+        said = f"waits for island {other} in round"
         found = status.get("islands", [])
         return any(it["island"] == island and said in it["message"] for it in found)
 
@@ -72,7 +72,7 @@ def while_serving(run: Run, _folder: Path) -> None:
     """It has bound its weights and served nobody yet: its neighbour still trains."""
     run.wait_for(training(island=2, at_least=ROUND + 1))
     tell(run, "island-2", signal.SIGSTOP)
-    run.wait_for(waiting(1, 2, 1))
+    run.wait_for(waiting(1, 2))
     run.kill_child("island-1")
     tell(run, "island-2", signal.SIGCONT)
 
@@ -81,10 +81,10 @@ def while_pulling(run: Run, _folder: Path) -> None:
     """Its neighbour has bound its weights, and answers no more."""
     run.wait_for(training(island=0, at_least=ROUND + 1))
     tell(run, "island-0", signal.SIGSTOP)
-    run.wait_for(waiting(2, 0, 1))
+    run.wait_for(waiting(2, 0))
     tell(run, "island-2", signal.SIGSTOP)
     tell(run, "island-0", signal.SIGCONT)
-    run.wait_for(waiting(1, 2, 1))
+    run.wait_for(waiting(1, 2))
     run.kill_child("island-1")
     tell(run, "island-2", signal.SIGCONT)
 

@@ -20,7 +20,7 @@ from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.exit_codes import ExitCode
 from atoll_api.hub_order import IdentityFiles
-from atoll_api.names import Process, Ref
+from atoll_api.names import Process, Ref, snapshot_ref
 from atoll_operator import progress
 from atoll_operator.identity import LIFETIME, write
 from atoll_worker.errors import CorruptArtifactError, FinalError, IdentityError, RejectedError
@@ -31,6 +31,7 @@ from atoll_worker.exchange.identity import load
 from atoll_worker.ports import Artifact, ProgressReport
 
 REF = Ref("experts/0")
+LATE = snapshot_ref(1, 0)
 STEP = Ref("checkpoints/island-0/1")
 ARTIFACT = Artifact({"x": torch.arange(1000), "y": torch.ones(3)}, {"step": 7})
 PATIENCE = Patience(60.0, 60.0)
@@ -41,7 +42,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    process = HubProcess(tmp_path_factory.mktemp("skew"))
+    process = HubProcess(tmp_path_factory.mktemp("skew"), neighbours=((1,), (0,)))
     process.start()
     yield process
     process.kill()
@@ -90,6 +91,7 @@ def conversation(session: str, digest: str, parcel: Parcel) -> list[tuple[str, b
         f"{EXCHANGE}/Missing": pb.MissingRequest(ref=REF, manifest=manifest),
         f"{EXCHANGE}/Publish": pb.PublishRequest(session_id=session, content=parcel.content),
         f"{EXCHANGE}/Bind": pb.BindRequest(session_id=session),
+        f"{EXCHANGE}/Excuse": pb.ExcuseRequest(ref=LATE),
         f"{EXCHANGE}/Hold": pb.HoldRequest(ref=REF, manifest=manifest, address="a:1"),
         f"{EXCHANGE}/Resolve": pb.ResolveRequest(ref=REF),
         f"{EXCHANGE}/Fetch": pb.FetchRequest(
@@ -120,16 +122,18 @@ def test_a_newer_client_is_answered_as_an_older_one(hub: HubProcess) -> None:
     session = digest_of(f"{REF} {parcel.digest}".encode())
 
     def talk(change: Change) -> list[tuple[str, grpc.StatusCode, list[Message]]]:
-        nothing_bound = pb.DropRequest(refs=[REF]).SerializeToString()
+        nothing_bound = pb.DropRequest(refs=[REF, LATE]).SerializeToString()
         with (
             hub.household.channel(hub.address, "operator") as operator,
             hub.household.channel(hub.address, "island") as channel,
         ):
             assert call(operator, f"{EXCHANGE}/Drop", [nothing_bound]).ok
-            return [
+            found = [
                 told(path, call(channel, path, [change(path, sent)], 0.5 if path == WATCH else 60))
                 for path, sent in conversation(session, parcel.digest, parcel)
             ]
+            assert call(operator, f"{EXCHANGE}/Drop", [nothing_bound]).ok
+            return found
 
     plain = talk(same)
     assert talk(lambda path, it: with_later_fields(METHODS[path].input_type, it)) == plain

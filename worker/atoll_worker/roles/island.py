@@ -8,7 +8,7 @@ from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Context
 from atoll_worker.tasks.registry import load_task
 from atoll_worker.train.expert import ExpertJob, train_expert
-from atoll_worker.train.member import Member, train_member
+from atoll_worker.train.member import Member, last_note, train_member
 from atoll_worker.train.network import TaskNetwork
 from atoll_worker.train.norms import publish_statistics
 from atoll_worker.train.origin import Origin
@@ -47,8 +47,9 @@ def run(order: IslandOrder, context: Context) -> None:
     assert context.neighbourhood is not None, "an island that merges has neighbours"
     network = TaskNetwork(order, task, dataset, job.train)
     member = Member(job, order, order.merging, context.neighbourhood, network)
-    ref = names.final_ref(order.island)
+    ref, missed = names.final_ref(order.island), ""
     if ref not in context.artifacts.bindings(ref):
         trained = train_member(member, task, dataset, world)
         origin.publish(context.artifacts, ref, order.role, trained)
-    publish_statistics(member, task, dataset, world)
+        missed = last_note(trained)
+    publish_statistics(member, task, dataset, world, missed)

@@ -1,6 +1,7 @@
 """Train one island of a strategy that merges, and describe its last weights."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import JsonValue
 from torch import nn
@@ -96,6 +97,12 @@ def train_member(member: Member, task: Task, dataset: Dataset, world: World) -> 
         "flopsPerSample": flops,
     }
     return Artifact(dict(tensors), metadata, encoding=order.encoding, base=rules.base)
+
+
+def last_note(trained: Artifact) -> str:
+    """What a person should know of the last round in which somebody was missing; empty if none."""
+    history: Any = trained.metadata["rounds"]
+    return next((str(it["note"]) for it in reversed(history) if "note" in it), "")
 
 
 def _shared(member: Member, task: Task, dataset: Dataset, world: World) -> Base | None:

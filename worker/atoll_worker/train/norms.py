@@ -17,12 +17,21 @@ from atoll_worker.train.session import World
 _ROLE: Final = "island"
 
 
-def publish_statistics(member: Member, task: Task, dataset: Dataset, world: World) -> None:
+def publish_statistics(
+    member: Member, task: Task, dataset: Dataset, world: World, missed: str = ""
+) -> None:
     """Wait for the mean of all islands, and publish its statistics on this island's data.
 
     A network without any publishes that there are none, at once. There is no deadline: whoever
     finished early would else be left out of the statistics though nothing failed. The mean comes
     when the last island has finished, or the job fails and this island is stopped.
+
+    Args:
+        member: the island.
+        task: the job's.
+        dataset: its data.
+        world: hub, clock and meter.
+        missed: what stays to be said of its rounds.
 
     Raises:
         DisruptedError: told to stop; a restart goes on from here.
@@ -46,7 +55,7 @@ def publish_statistics(member: Member, task: Task, dataset: Dataset, world: Worl
     }
     ref = names.statistics_ref(order.island)
     world.context.artifacts.publish(ref, Artifact(found, metadata))
-    _say(member, world, "")
+    _say(member, world, missed)
 
 
 def _wait_for_the_mean(member: Member, world: World) -> None:
