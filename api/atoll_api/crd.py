@@ -33,6 +33,8 @@ _KEPT_KEYWORDS = frozenset(
         "minItems",
         "maxItems",
         "required",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
         "x-kubernetes-validations",
     ]
 )

@@ -151,6 +151,8 @@ class IslandOrder(TrainingOrder):
 
     role: Literal["island"] = "island"
     island: int = Field(ge=0)
+    brings_data: bool = False
+    """Whether `data` are this island's own, which nobody divided."""
     merging: MergingOrder | None = None
     listen: str = "127.0.0.1"
     """Where it serves its neighbours, on a port that the system chooses."""

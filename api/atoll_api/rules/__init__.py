@@ -7,16 +7,13 @@ what stands here needs fields that lie apart.
 import math
 from collections.abc import Iterator
 
-from atoll_api.base import closest
-from atoll_api.rules import merging, tasks
+from atoll_api.rules import data, merging, tasks
+from atoll_api.rules.data import BUILTIN_DATASETS
 from atoll_api.rules.finding import Finding
 from atoll_api.spec.job import TrainingJobSpec
 from atoll_api.units import size_bytes
 
 __all__ = ["BUILTIN_DATASETS", "Finding", "violations", "warnings"]
-
-BUILTIN_DATASETS = ("digits", *tasks.TEXT_DATASETS)
-"""Datasets that come with Atoll; `atoll_worker.data.load` reads each."""
 
 SMALL_BATCH = 32
 """Experts train poorly below it (McAllister et al., section 4.3: 16 experts)."""
@@ -25,8 +22,7 @@ SMALL_BATCH = 32
 def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     """Combinations that cannot work."""
     yield from _quorum(spec)
-    yield from _known_source(spec)
-    yield from _image_size(spec)
+    yield from data.violations(spec)
     yield from _fine_clusters(spec)
     yield from _top_k(spec)
     yield from _transformer_heads(spec)
@@ -52,6 +48,7 @@ def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
             "TopK with k = 1 and a router that is not told the class collapses the samples",
             "use Full, Threshold or Sticky, or conditioning: Class",
         )
+    yield from data.warnings(spec)
     yield from merging.warnings(spec)
 
 
@@ -62,27 +59,6 @@ def _quorum(spec: TrainingJobSpec) -> Iterator[Finding]:
             "islands.quorum",
             f"{islands.required} islands must finish, but there are {islands.count}",
             f"say {islands.count} or less",
-        )
-
-
-def _known_source(spec: TrainingJobSpec) -> Iterator[Finding]:
-    name = spec.data.source.removeprefix("builtin://")
-    if name != spec.data.source and name not in BUILTIN_DATASETS:
-        guess = closest(name, list(BUILTIN_DATASETS))
-        accepted = ", ".join(f"builtin://{known}" for known in BUILTIN_DATASETS)
-        yield Finding(
-            "data.source",
-            f"no dataset {name!r} comes with Atoll; there are: {accepted}",
-            f"did you mean builtin://{guess}?" if guess else "say file:// for your own",
-        )
-
-
-def _image_size(spec: TrainingJobSpec) -> Iterator[Finding]:
-    if spec.data.image_size is not None and spec.data.source.startswith("builtin://"):
-        yield Finding(
-            "data.imageSize",
-            "is only for folders of images",
-            "leave it out",
         )
 
 

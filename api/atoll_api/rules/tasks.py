@@ -6,14 +6,11 @@ from atoll_api.rules.finding import Finding
 from atoll_api.spec.job import TrainingJobSpec
 from atoll_api.spec.task import GptSettings
 
-TEXT_DATASETS = ("python-stdlib",)
-"""Builtin datasets that are text; all others are arrays."""
-_TEXT_PARTITIONS = ("TextClusters", "Random")
+_TEXT_PARTITIONS = ("TextClusters", "Random", "PerIsland")
 
 
 def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     """What cannot work."""
-    yield from _data(spec)
     yield from _partition(spec)
     yield from _router(spec)
     yield from _gpt_heads(spec)
@@ -22,20 +19,6 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
 
 def _is_text(spec: TrainingJobSpec) -> bool:
     return spec.task.type == "Language"
-
-
-def _data(spec: TrainingJobSpec) -> Iterator[Finding]:
-    name = spec.data.source.removeprefix("builtin://")
-    if name == spec.data.source or spec.task.type == "Custom":
-        return
-    if (name in TEXT_DATASETS) != _is_text(spec):
-        kind = "text" if name in TEXT_DATASETS else "no text"
-        usable = "python-stdlib" if _is_text(spec) else "digits"
-        yield Finding(
-            "data.source",
-            f"{spec.data.source} is {kind}, which a {spec.task.type} task cannot train on",
-            f"say builtin://{usable}, or file:// for your own",
-        )
 
 
 def _partition(spec: TrainingJobSpec) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from atoll_api.base import FrozenModel, Items
+from atoll_api.spec.data import Data
 from atoll_api.spec.strategy import CombineType
 
 
@@ -17,6 +18,9 @@ class Baseline(FrozenModel):
 class Evaluation(FrozenModel):
     """Scores of the ensemble under each combine strategy, and of the baseline."""
 
+    data: Data | None = None
+    """What the merged model is judged on, where each island brings its own data; nobody trains on
+    it, and every process reads it. Its holdout is scored; its shape and classes are the job's."""
     samples: int = Field(default=2000, ge=16, le=1_000_000)
     """Samples drawn for each score and seed."""
     seeds: int = Field(default=4, ge=1, le=64)

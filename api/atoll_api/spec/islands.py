@@ -1,10 +1,20 @@
 """How many islands, and what happens when some are lost: `spec.islands`."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from atoll_api.base import CelRule, FrozenModel
+from atoll_api.base import CelRule, FrozenModel, Items
+from atoll_api.spec.data import Data
+
+
+class IslandOverride(FrozenModel):
+    """What is different for one island."""
+
+    island: int = Field(ge=0, le=999)
+    """Its number, from 0."""
+    data: Data | None = None
+    """Its own data, in place of `spec.data`; only with partition PerIsland."""
 
 
 class Islands(FrozenModel):
@@ -24,6 +34,17 @@ class Islands(FrozenModel):
     """Restarts of one island before it is given up; a SIGTERM does not count."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of an island. A part of the result: two threads add in another order."""
+
+    overrides: Annotated[
+        Items[IslandOverride],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["island"],
+            }
+        ),
+    ] = Field(default=(), max_length=1000)
+    """What is different for some islands; each stands once."""
 
     @property
     def required(self) -> int:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from atoll_api import names
 from atoll_api.base import FrozenModel
 from atoll_api.spec.artifacts import Artifacts
-from atoll_api.spec.data import Data
+from atoll_api.spec.data import ISLAND_NUMBER, Data
 from atoll_api.spec.evaluation import Baseline, Evaluation
 from atoll_api.spec.exchange import Exchange
 from atoll_api.spec.islands import Islands
@@ -34,6 +34,18 @@ class TrainingJobSpec(FrozenModel):
     exchange: Exchange = Exchange()
     artifacts: Artifacts = Artifacts()
     run_policy: RunPolicy = RunPolicy()
+
+    @property
+    def shared_data(self) -> Data:
+        """What every process but an island that brings its own data reads."""
+        return self.evaluation.data or self.data
+
+    def data_of(self, island: int) -> Data:
+        """What one island trains on, or on its part of."""
+        own = (it.data for it in self.islands.overrides if it.island == island and it.data)
+        data = next(own, self.data)
+        source = data.source.replace(ISLAND_NUMBER, str(island))
+        return data.model_copy(update={"source": source})
 
     @model_validator(mode="before")
     @classmethod

@@ -41,10 +41,12 @@ class Partition(TaggedUnion):
         "Dirichlet": "dirichlet",
         "Random": None,
         "ByClass": None,
+        "PerIsland": None,
     }
-    type: Literal["FeatureClusters", "TextClusters", "Dirichlet", "Random", "ByClass"] = (
-        "FeatureClusters"
-    )
+    type: Literal[
+        "FeatureClusters", "TextClusters", "Dirichlet", "Random", "ByClass", "PerIsland"
+    ] = "FeatureClusters"
+    """PerIsland: each island brings its own data, which no other process reads."""
     feature_clusters: FeatureClusters | None = None
     text_clusters: TextClusters | None = None
     dirichlet: Dirichlet | None = None

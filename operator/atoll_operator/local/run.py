@@ -12,6 +12,8 @@ from pathlib import Path
 
 from atoll_api import names
 from atoll_api.spec import TrainingJob
+from atoll_api.spec.data import Data
+from atoll_api.spec.islands import IslandOverride
 from atoll_api.status import TrainingJobStatus
 from atoll_api.work_order import JobIdentity
 from atoll_operator.errors import PortInUseError
@@ -64,13 +66,30 @@ async def run(
 
 
 def resolve(job: TrainingJob, base_folder: Path) -> TrainingJob:
-    """The job with a data path that does not depend on where it is read."""
-    scheme, _, rest = job.spec.data.source.partition("://")
-    if scheme != "file":
-        return job
-    source = f"file://{(base_folder / rest).absolute()}"
-    data = job.spec.data.model_copy(update={"source": source})
-    return job.model_copy(update={"spec": job.spec.model_copy(update={"data": data})})
+    """The job with data paths that do not depend on where it is read."""
+
+    def absolute(data: Data) -> Data:
+        scheme, _, rest = data.source.partition("://")
+        if scheme != "file":
+            return data
+        return data.model_copy(update={"source": f"file://{(base_folder / rest).absolute()}"})
+
+    def own(override: IslandOverride) -> IslandOverride:
+        data = override.data
+        return override if data is None else override.model_copy(update={"data": absolute(data)})
+
+    spec = job.spec
+    shared = spec.evaluation.data
+    changed = {
+        "data": absolute(spec.data),
+        "islands": spec.islands.model_copy(
+            update={"overrides": tuple(map(own, spec.islands.overrides))}
+        ),
+        "evaluation": spec.evaluation.model_copy(
+            update={"data": None if shared is None else absolute(shared)}
+        ),
+    }
+    return job.model_copy(update={"spec": spec.model_copy(update=changed)})
 
 
 def identity(job: TrainingJob) -> JobIdentity:

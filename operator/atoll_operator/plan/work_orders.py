@@ -62,12 +62,12 @@ def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place
         "hub": place.hub,
         "seed": spec.seed,
         "threads": spec.islands.threads,
-        "data": spec.data,
+        "data": spec.shared_data,
     }
     if step.role not in _ORDERS:
         raise ValueError(f"{step.role} is no step: see hub_order")
     kind, fields = _ORDERS[step.role]
-    return kind(**said, **fields(spec, step, place))
+    return kind(**{**said, **fields(spec, step, place)})
 
 
 def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
@@ -141,7 +141,15 @@ def _seeding(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any
 
 
 def _island(spec: TrainingJobSpec, step: Step, _place: Place) -> dict[str, Any]:
-    return {**_training(spec), "island": step.island, "merging": _merging(spec)}
+    assert step.island is not None
+    own = spec.partition.type == "PerIsland"
+    return {
+        **_training(spec),
+        "data": spec.data_of(step.island),
+        "brings_data": own,
+        "island": step.island,
+        "merging": _merging(spec),
+    }
 
 
 def _baseline(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:

@@ -16,7 +16,7 @@ STRUCTURAL = {"type", "description", "properties", "items", "additionalPropertie
 KEYWORDS = STRUCTURAL | {
     "default", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "minLength", "maxLength", "minItems", "maxItems", "x-kubernetes-validations",
-    "x-kubernetes-list-type",
+    "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
 }  # fmt: skip
 
 

@@ -1,7 +1,10 @@
-"""Which sample belongs to which island: the artifact that freezes it."""
+"""Which sample belongs to which island: the artifact that freezes it.
+
+Where each island brings its own data nobody knows that: all that is frozen is what they agreed on.
+"""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import blake3
 import torch
@@ -12,6 +15,9 @@ from atoll_worker.data.dataset import Dataset
 from atoll_worker.errors import ContractError
 from atoll_worker.ports import Artifact
 
+NOBODY: Final = -1
+"""The island of a sample that no island trains on."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -19,7 +25,8 @@ class Assignment:
 
     Attributes:
         count: islands.
-        train_island_N: int64, island of each training sample, in the order of `dataset.train`.
+        train_island_N: int64, island of each training sample, in the order of `dataset.train`;
+            all NOBODY where islands bring their own data.
         holdout_island_N: int64, the same for `dataset.holdout`.
         fine_cluster_N: int64, fine cluster of each training sample; None without clusters.
         picture_index_P: int64 positions in `dataset.train` of the points of the picture.
@@ -32,6 +39,23 @@ class Assignment:
     fine_cluster_N: Tensor | None
     picture_index_P: Tensor
     picture_xy_P2: Tensor
+
+    @classmethod
+    def of_nobody(cls, dataset: Dataset, count: int) -> Self:
+        """Data that only judge: `count` islands bring their own."""
+        return cls(
+            count=count,
+            train_island_N=torch.full((len(dataset.train),), NOBODY),
+            holdout_island_N=torch.full((len(dataset.holdout),), NOBODY),
+            fine_cluster_N=None,
+            picture_index_P=torch.empty(0, dtype=torch.int64),
+            picture_xy_P2=torch.empty(0, 2),
+        )
+
+    @property
+    def divided(self) -> bool:
+        """Whether these data are trained on."""
+        return bool((self.train_island_N != NOBODY).any())
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -71,10 +95,8 @@ class Assignment:
             "role": "partition",
             "partition": partition_type,
             "count": self.count,
-            "sizes": list(self.sizes),
-            "holdoutSizes": list(self.holdout_sizes),
-            "imbalance": self.imbalance,
             "normalisation": dataset.normalisation,
+            **(self._measures() if self.divided else {}),
             **self.identity(dataset),
         }
         return Artifact(tensors=tensors, metadata=metadata)
@@ -88,6 +110,23 @@ class Assignment:
             },
             metadata={"role": "partition", "island": island, **self.identity(dataset)},
         )
+
+    def agreement(self, dataset: Dataset, island: int) -> Artifact:
+        """The artifact of `assignment/<island>` for an island that brings its own data."""
+        metadata: dict[str, JsonValue] = {
+            "role": "partition",
+            "island": island,
+            "normalisation": dataset.normalisation,
+            **self.identity(dataset),
+        }
+        return Artifact(tensors={}, metadata=metadata)
+
+    def _measures(self) -> dict[str, JsonValue]:
+        return {
+            "sizes": list(self.sizes),
+            "holdoutSizes": list(self.holdout_sizes),
+            "imbalance": self.imbalance,
+        }
 
     def identity(self, dataset: Dataset) -> dict[str, JsonValue]:
         """What every artifact says that was made from this division."""

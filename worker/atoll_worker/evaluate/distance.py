@@ -43,8 +43,9 @@ def _root(covariance_FF: Tensor) -> Tensor:
 
 
 def shares(label_N: Tensor, count: int) -> Tensor:
-    """The share (count,) of each label in float64."""
-    return torch.bincount(label_N, minlength=count).double() / max(len(label_N), 1)
+    """The share (count,) of each label in float64; a label below 0 is none."""
+    known_N = label_N[label_N >= 0]
+    return torch.bincount(known_N, minlength=count).double() / max(len(known_N), 1)
 
 
 def total_variation(p_C: Tensor, q_C: Tensor) -> float:

@@ -44,7 +44,7 @@ def assemble(
     return Findings(
         seed=order.seed,
         data=_data(job, order),
-        partition=_partition(job),
+        partition=_partition(job, order),
         contract=dict(job.task.contract()),
         combine=chosen,
         systems=systems,
@@ -60,6 +60,7 @@ def assemble(
             islands,
             systems,
             merging,
+            own_data=not job.assignment.divided,
         ),
         parents={str(ref): digest for ref, digest in job.digests.items()},
     )
@@ -78,14 +79,22 @@ def _data(job: Job, order: EvaluateOrder) -> DataFacts:
     )
 
 
-def _partition(job: Job) -> PartitionFacts:
-    said = _metadata(job, names.ASSIGNMENT_REF)
+def _partition(job: Job, order: EvaluateOrder) -> PartitionFacts:
+    said, sizes = _metadata(job, names.ASSIGNMENT_REF), _sizes(job, order)
     return PartitionFacts(
         type=said["partition"],
         assignment_hash=job.assignment.digest,
-        sizes=job.assignment.sizes,
-        imbalance=job.assignment.imbalance,
+        sizes=sizes,
+        imbalance=max(sizes) * len(sizes) / sum(sizes),
     )
+
+
+def _sizes(job: Job, order: EvaluateOrder) -> tuple[int, ...]:
+    """Training samples of each island; 0 for one that was lost with data of its own."""
+    if job.assignment.divided:
+        return job.assignment.sizes
+    refs = [model_ref(order, island) for island in range(order.count)]
+    return tuple(_metadata(job, ref)["trainSamples"] if ref in job.artifacts else 0 for ref in refs)
 
 
 def _sampling(order: EvaluateOrder, job: Job, reference: Reference) -> SamplingFacts:
@@ -105,7 +114,7 @@ def _sampling(order: EvaluateOrder, job: Job, reference: Reference) -> SamplingF
 
 def _island(job: Job, order: EvaluateOrder, island: int, holdout: Holdout) -> TrainedModel:
     ref = model_ref(order, island)
-    size = job.assignment.sizes[island]
+    size = _sizes(job, order)[island]
     expert = job.ensemble.experts[island]
     if expert is None:
         return TrainedModel(

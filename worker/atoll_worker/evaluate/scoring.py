@@ -110,13 +110,18 @@ def _sample_scores(pools: list[Pool], real: Reference, baseline: Scored | None) 
         label_variation=spread(
             [total_variation(pool.label_share_C, real.label_share_C) for pool in pools]
         ),
-        part_variation=spread(
-            [total_variation(pool.part_share_K, real.part_share_K) for pool in pools]
-        ),
+        part_variation=_part_variation(pools, real),
         nearest_train=spread([pool.nearest_train for pool in pools]),
         same_noise_correlation=paired[0] if paired else None,
         shuffled_correlation=paired[1] if paired else None,
     )
+
+
+def _part_variation(pools: list[Pool], real: Reference) -> Spread | None:
+    """None where nobody knows which parts the islands have."""
+    if not bool(real.part_share_K.any()):
+        return None
+    return spread([total_variation(pool.part_share_K, real.part_share_K) for pool in pools])
 
 
 def _paired(pools: list[Pool], baseline: Scored | None) -> tuple[float, float] | None:

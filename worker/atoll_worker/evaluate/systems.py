@@ -103,7 +103,13 @@ def velocity_of(task: Task, model: nn.Module, asked: Asked, x_BD: Tensor, time_B
 
 
 def prior_table(island_N: Tensor, label_N: Tensor | None, count: int, classes: int) -> Tensor:
-    """Samples (C, K) of each class in each part, float; one row without labels."""
+    """Samples (C, K) of each class in each part, float; one row without labels.
+
+    Samples of no island are not counted.
+    """
+    if label_N is not None:
+        label_N = label_N[island_N >= 0]
+    island_N = island_N[island_N >= 0]
     if label_N is None or classes == 0:
         return torch.bincount(island_N, minlength=count).float()[None]
     cell_N = label_N * count + island_N

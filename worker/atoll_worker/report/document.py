@@ -66,8 +66,9 @@ class SampleScores(FrozenModel):
     frechet_holdout: Spread
     label_variation: Spread
     """Total variation between the labels of samples and of the training data."""
-    part_variation: Spread
-    """Total variation between the parts samples fall in and the parts' sizes."""
+    part_variation: Spread | None
+    """Total variation between the parts samples fall in and the parts' sizes; None where islands
+    bring their own data."""
     nearest_train: Spread
     """Mean distance to the nearest training sample; far below the holdout's is memorisation."""
     same_noise_correlation: float | None = None

@@ -52,13 +52,13 @@ class WireTable:
     rows: tuple[WireRow, ...]
 
 
-def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
+def page(report: Report, samples: Mapping[str, Tensor], parts: Parts | None) -> str:
     """Render the page.
 
     Args:
         report: every number.
         samples: a few samples (N, ...) by system, and `Real`.
-        parts: what each island was given.
+        parts: what each island was given; None where each brings its own data.
     """
     findings = report.findings
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -80,15 +80,17 @@ def page(report: Report, samples: Mapping[str, Tensor], parts: Parts) -> str:
         charts={name: Markup(svg) for name, svg in _charts(findings, parts).items()},  # noqa: S704 (drawn here from numbers)
         grids=_grids(findings, samples),
         parts=_parts(findings, parts),
+        own_data=parts is None,
         wires=_wires(report.run.wires),
     )
 
 
-def _charts(findings: Findings, parts: Parts) -> dict[str, str]:
+def _charts(findings: Findings, parts: Parts | None) -> dict[str, str]:
     drawn = {
         "losses": charts.loss_curves(findings.islands, findings.baseline),
     }
-    if findings.text is None or findings.partition.type == "TextClusters":
+    mapped = findings.text is None or findings.partition.type == "TextClusters"
+    if parts is not None and mapped:
         drawn["division"] = charts.division(parts.xy_P2, parts.island_P)
     if findings.merging is not None:
         drawn["mergeability"] = charts.mergeability(findings.merging.mergeability)
@@ -109,8 +111,8 @@ def _grids(findings: Findings, samples: Mapping[str, Tensor]) -> list[Picture]:
     ]
 
 
-def _parts(findings: Findings, parts: Parts) -> list[PartPicture]:
-    if not is_image(findings.data.sample_shape):
+def _parts(findings: Findings, parts: Parts | None) -> list[PartPicture]:
+    if parts is None or not is_image(findings.data.sample_shape):
         return []
     return [
         PartPicture(

@@ -30,8 +30,10 @@ class Parts:
     few: tuple[Tensor, ...]
 
 
-def parts_of(dataset: Dataset, assignment: Assignment) -> Parts:
-    """Describe the parts of at most 24 islands."""
+def parts_of(dataset: Dataset, assignment: Assignment) -> Parts | None:
+    """Describe the parts of at most 24 islands; None where islands bring their own data."""
+    if not assignment.divided:
+        return None
     x_ND, island_N = dataset.x_ND[dataset.train], assignment.train_island_N
     own = [x_ND[island_N == k] for k in range(min(assignment.count, MAX_ISLANDS))]
     return Parts(

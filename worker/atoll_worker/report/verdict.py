@@ -23,19 +23,30 @@ def judge(
     islands: Sequence[TrainedModel],
     systems: Sequence[SystemScores] = (),
     merging: MergingFacts | None = None,
+    *,
+    own_data: bool = False,
 ) -> Verdict:
-    """Compare the strategy that the job chose with the baseline; notes speak of all `systems`."""
+    """Compare the strategy that the job chose with the baseline; notes speak of all `systems`.
+
+    With `own_data` of the islands there can be no baseline.
+    """
     notes = [*_island_notes(islands, merged=merging is not None), *_merging_notes(merging)]
     if baseline is None:
         return Verdict(
             outcome="NoBaseline",
-            sentence=f"No baseline was trained, so {_alone(chosen)} stands alone: "
-            f"{_own_numbers(chosen)}. Set baseline.enabled: true to compare.",
+            sentence=_without_baseline(chosen, own_data=own_data),
             notes=tuple(notes),
         )
     if chosen.samples is None or baseline.samples is None:
         return _by_loss(chosen, baseline, systems, notes)
     return _by_samples(chosen, baseline, notes)
+
+
+def _without_baseline(chosen: SystemScores, *, own_data: bool) -> str:
+    numbers = f"{_alone(chosen)} stands alone: {_own_numbers(chosen)}."
+    if own_data:
+        return f"Nobody has the data of all islands to train a baseline on, so {numbers}"
+    return f"No baseline was trained, so {numbers} Set baseline.enabled: true to compare."
 
 
 def _by_samples(chosen: SystemScores, baseline: SystemScores, notes: list[str]) -> Verdict:

@@ -1,8 +1,12 @@
 """The island role: train on its own part, alone or with an exchange now and then."""
 
+from torch import Tensor
+
 from atoll_api import names
 from atoll_api.work_order import IslandOrder, refs_written
+from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
+from atoll_worker.data.own import fitted
 from atoll_worker.data.part import Part
 from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Context
@@ -20,23 +24,24 @@ def run(order: IslandOrder, context: Context) -> None:
 
     Raises:
         WorkerError: see `train.expert.train_expert` and `train.member.train_member`;
-            ContractError when the data here are not the data that were divided.
+            ContractError when the data here are not the data that were divided,
+            BadDataError when its own data do not fit what all agreed on.
     """
     refs = refs_written(order)
     if all(ref in context.artifacts.bindings(ref) for ref in refs):
         return
     use_threads(order.threads)
     task = load_task(order.task)
-    dataset = load(order.data, order.task.context)
-    origin = Origin.fetch(context.artifacts, names.island_assignment_ref(order.island), dataset)
+    dataset, origin = _data(order, context)
+    train, holdout = _own_indices(order, dataset, origin)
     job = ExpertJob(
         order=order,
         name=f"island {order.island}",
         island=order.island,
         steps=order.training.steps,
         batch_size=order.training.batch_size_per_island,
-        train=Part.of(dataset, origin.partition.tensors["train"]),
-        holdout=Part.of(dataset, origin.partition.tensors["holdout"]),
+        train=Part.of(dataset, train),
+        holdout=Part.of(dataset, holdout),
     )
     meets = "island" if order.merging else "other"
     world = World(context, WireMeter(order.hub, unknown=meets))
@@ -53,3 +58,19 @@ def run(order: IslandOrder, context: Context) -> None:
         origin.publish(context.artifacts, ref, order.role, trained)
         missed = last_note(trained)
     publish_statistics(member, task, dataset, world, missed)
+
+
+def _data(order: IslandOrder, context: Context) -> tuple[Dataset, Origin]:
+    dataset = load(order.data, order.task.context)
+    ref = names.island_assignment_ref(order.island)
+    if not order.brings_data:
+        return dataset, Origin.fetch(context.artifacts, ref, dataset)
+    origin = Origin.agreed(context.artifacts, ref)
+    return fitted(dataset, origin.partition), origin
+
+
+def _own_indices(order: IslandOrder, dataset: Dataset, origin: Origin) -> tuple[Tensor, Tensor]:
+    """What to train on and what to judge by: its part, or all where it brings its own data."""
+    if order.brings_data:
+        return dataset.train, dataset.holdout
+    return origin.partition.tensors["train"], origin.partition.tensors["holdout"]

@@ -34,7 +34,8 @@ def run(order: PartitionOrder, context: Context) -> None:
     dataset = load(order.data, order.context)
     context.progress.report(ProgressReport(1, total, message="dividing the data"))
     assignment, clusterer = _divide(dataset, order)
-    check_sizes(assignment, order.batch_size, order.partition)
+    if assignment.divided:
+        check_sizes(assignment, order.batch_size, order.partition)
     if order.initialization is not None:
         task = load_task(order.initialization)
         context.artifacts.publish(names.INIT_REF, initialization(task, dataset, order.seed))
@@ -43,15 +44,23 @@ def run(order: PartitionOrder, context: Context) -> None:
         context.artifacts.publish(names.CLUSTERS_REF, clusters)
     for island in range(order.count):
         ref = names.island_assignment_ref(island)
-        context.artifacts.publish(ref, assignment.part_artifact(dataset, island))
+        part = assignment.part_artifact if assignment.divided else assignment.agreement
+        context.artifacts.publish(ref, part(dataset, island))
     artifact = assignment.to_artifact(dataset, order.partition.type)
     context.artifacts.publish(names.ASSIGNMENT_REF, artifact)
-    sizes = ", ".join(str(size) for size in assignment.sizes)
-    context.progress.report(ProgressReport(total, total, message=f"samples an island: {sizes}"))
+    context.progress.report(ProgressReport(total, total, message=_said(assignment)))
+
+
+def _said(assignment: Assignment) -> str:
+    if not assignment.divided:
+        return "each island brings its own data"
+    return f"samples an island: {', '.join(str(size) for size in assignment.sizes)}"
 
 
 def _divide(dataset: Dataset, order: PartitionOrder) -> tuple[Assignment, TextClusterer | None]:
     if order.partition.type == "TextClusters":
         settings = order.partition.text_clusters or TextClusters()
         return divide_text(dataset, settings, order.count, order.seed)
+    if order.partition.type == "PerIsland":
+        return Assignment.of_nobody(dataset, order.count), None
     return divide(dataset, order.partition, order.count, order.seed), None

@@ -4,7 +4,7 @@ One model at a time is in memory beside the running mean.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,8 +33,11 @@ from atoll_worker.train.merging import PATIENCE_SECONDS, SLICE_SECONDS
 from atoll_worker.train.seeds import derive
 
 _LOSS: Final = "loss"
+_MOST_SAMPLES: Final = 2**40
 Scores = dict[str, float]
 """Means over the holdout, by name: `loss`, and what else the task measures."""
+ShareOf = Callable[[int, Artifact], float]
+"""What an island's artifact counts in a mean."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Gathering:
             return
         refs = {i: names.snapshot_ref(i, number) for i in self._islands()}
         here = self._wait(refs, f"waits for round {number}", self._deadline_seconds)
-        found = self._gather({i: refs[i] for i in here}, [1.0] * self._order.merging.count)
+        found = self._gather({i: refs[i] for i in here}, _alike)
         metadata: dict[str, JsonValue] = {"role": "merge", "round": number, "step": step}
         if found.islands:
             merged = self._score(found.consensus.mean())
@@ -116,8 +119,7 @@ class Gathering:
         refs = {i: names.final_ref(i) for i in self._islands()}
         here = self._wait(refs, "waits for the last weights", None)
         self._require_quorum(len(here))
-        shares = self._shares()
-        found = self._gather({i: refs[i] for i in here}, shares)
+        found = self._gather({i: refs[i] for i in here}, self._share_of())
         self._require_quorum(len(found.islands))
         mean = found.consensus.mean()
         statistics = self._statistics(mean, found)
@@ -157,12 +159,16 @@ class Gathering:
     def _islands(self) -> range:
         return range(self._order.merging.count)
 
-    def _shares(self) -> Sequence[float]:
-        """What each island counts: by the partition, whatever an island says of itself."""
+    def _share_of(self) -> ShareOf:
+        """What each island counts: by the partition, whatever an island says of itself.
+
+        Where islands bring their own data there is nothing to go by but what they say.
+        """
         if self._order.merging.final.weights == "Uniform":
-            return [1.0] * self._order.merging.count
-        sizes: Any = self._context.artifacts.fetch(names.ASSIGNMENT_REF).metadata["sizes"]
-        return [float(size) for size in sizes]
+            return _alike
+        said: Any = self._context.artifacts.fetch(names.ASSIGNMENT_REF).metadata
+        sizes = said.get("sizes")
+        return _claimed if sizes is None else lambda island, _: float(sizes[island])
 
     def _wait(self, refs: Mapping[int, Ref], what: str, seconds: float | None) -> tuple[int, ...]:
         """The islands whose refs are bound, once all are that are not given up.
@@ -188,7 +194,7 @@ class Gathering:
     def _lost(self, island: int) -> bool:
         return bool(self._around.wait([names.lost_ref(island)], 0))
 
-    def _gather(self, refs: Mapping[int, Ref], shares: Sequence[float]) -> Found:
+    def _gather(self, refs: Mapping[int, Ref], share_of: ShareOf) -> Found:
         """Fetch, score and add up; an island whose weights cannot be had is left out."""
         consensus = Consensus(frozenset(name for name, _ in self._model.named_parameters()))
         islands, digests, local, metadata = [], [], list[Scores](), []
@@ -196,25 +202,28 @@ class Gathering:
             artifact = self._fetch(ref, island)
             if artifact is None:
                 continue
-            if not self._fits(artifact, ref):
+            share = self._share_if_fit(artifact, ref, island, share_of)
+            if share is None:
                 continue
             tensors = self._in_one_basis(consensus, artifact.tensors)
-            consensus.add(tensors, shares[island])
+            consensus.add(tensors, share)
             local.append(self._score(tensors))
             islands.append(island)
             digests.append(self._around.wait([ref], 0)[ref])
             metadata.append(artifact.metadata)
         return Found(tuple(islands), tuple(digests), consensus, tuple(local), tuple(metadata))
 
-    def _fits(self, artifact: Artifact, ref: Ref) -> bool:
-        """Whether weights can be averaged with others; if not, people are told why."""
+    def _share_if_fit(
+        self, artifact: Artifact, ref: Ref, island: int, share_of: ShareOf
+    ) -> float | None:
+        """What weights count that can be averaged with others; if not, people are told why."""
         try:
             require_fit(self._model.state_dict(), artifact.tensors, ref)
             require_finite_weights(artifact.tensors, ref)
+            return share_of(island, artifact)
         except ContractError as error:
             self._left_out = f"left out: {error}"
-            return False
-        return True
+            return None
 
     def _in_one_basis(
         self, consensus: Consensus, tensors: Mapping[str, Tensor]
@@ -250,12 +259,12 @@ class Gathering:
         self._context.artifacts.publish(names.MEAN_REF, Artifact(mean, {"role": "merge"}))
         refs = {island: names.statistics_ref(island) for island in found.islands}
         here = self._wait(refs, "waits for norm statistics", self._deadline_seconds)
-        total, any_came = Accumulator(), False
+        total, any_came, share_of = Accumulator(), False, self._share_of()
         for island in here:
             artifact = self._fetch(refs[island], island)
             if artifact is not None:
                 require_fit(norm_statistics(self._model), artifact.tensors, refs[island])
-                total.add(artifact.tensors, self._shares()[island])
+                total.add(artifact.tensors, share_of(island, artifact))
                 any_came = True
         return total.result() if any_came else {}
 
@@ -273,6 +282,21 @@ class Gathering:
     def _report(self, done: int, more: str = "") -> None:
         message = "; ".join(filter(None, (self._said, self._left_out, more)))
         self._context.progress.report(ProgressReport(done, self._order.steps, message=message))
+
+
+def _alike(_island: int, _artifact: Artifact) -> float:
+    return 1.0
+
+
+def _claimed(island: int, artifact: Artifact) -> float:
+    """By the samples that an island says it has."""
+    samples = artifact.metadata.get("trainSamples")
+    if not isinstance(samples, int) or not 1 <= samples <= _MOST_SAMPLES:
+        raise ContractError(
+            f"island {island} says that it has {str(samples)[:20]} samples: say "
+            "finalMerge.weights: Uniform to count all islands alike"
+        )
+    return float(samples)
 
 
 def holdout_scores(task: Task, model: nn.Module, part: Part, seed: int) -> Scores:

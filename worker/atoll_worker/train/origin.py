@@ -26,9 +26,18 @@ class Origin:
             ContractError: it divides other data than `dataset`.
             RejectedError: nothing is bound to the ref.
         """
-        partition = artifacts.fetch(ref)
-        require_same_data(partition, dataset)
-        return cls(partition, artifacts.bindings(ref)[ref].digest)
+        origin = cls.agreed(artifacts, ref)
+        require_same_data(origin.partition, dataset)
+        return origin
+
+    @classmethod
+    def agreed(cls, artifacts: Artifacts, ref: Ref) -> Self:
+        """Read what islands agreed on that bring their own data.
+
+        Raises:
+            RejectedError: nothing is bound to the ref.
+        """
+        return cls(artifacts.fetch(ref), artifacts.bindings(ref)[ref].digest)
 
     def publish(self, artifacts: Artifacts, ref: Ref, role: str, trained: Artifact) -> None:
         """Bind what was trained on this partition; it joins what the model was made from."""
