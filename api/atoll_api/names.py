@@ -58,6 +58,20 @@ OPERATOR = "operator"
 CLI = "cli"
 """Role of `atoll pull` and `atoll sample`."""
 
+HUB_PORT = 7443
+ISLAND_PORT = 7444
+"""Of an island that serves its neighbours, on a cluster."""
+METRICS_PORT = 9464
+"""Plain HTTP: health and metrics of any process on a cluster."""
+
+LABEL_JOB = f"{GROUP}/job"
+LABEL_ROLE = f"{GROUP}/role"
+LABEL_ISLAND = f"{GROUP}/island"
+ENV_STEP = "ATOLL_STEP"
+"""On a cluster: which step the process is."""
+CERTIFICATES_A_SECRET = 500
+"""So many certificates and keys stay below the size of an object."""
+
 CERTIFICATE_COMMON_NAME = "atoll"
 """The same for all: a gRPC client falls back to it where a DNS name is missing."""
 
@@ -107,6 +121,31 @@ def parse_process_uri(uri: str) -> Process | None:
     """Who the URI of a certificate names; None for any other text than `Process.uri` writes."""
     match = _PROCESS_URI.fullmatch(uri)
     return Process(match["uid"], match["role"], int(match["index"])) if match else None
+
+
+def job_object(job: str) -> str:
+    """The ConfigMap of a job."""
+    return f"{job}-job"
+
+
+def hub_object(job: str) -> str:
+    """The hub's StatefulSet, Service and claim."""
+    return f"{job}-hub"
+
+
+def islands_object(job: str) -> str:
+    """The one Job of all islands of a strategy that merges, and their Service."""
+    return f"{job}-islands"
+
+
+def step_object(job: str, step: StepName) -> str:
+    """The Job of one step."""
+    return f"{job}-{step}"
+
+
+def identity_object(job: str, fingerprint: str, shard: int) -> str:
+    """A Secret of certificates."""
+    return f"{job}-identity-{fingerprint}-{shard}"
 
 
 def job_prefix(prefix: str, name: str, uid: str) -> str:

@@ -155,9 +155,11 @@ class IslandOrder(TrainingOrder):
     """Whether `data` are this island's own, which nobody divided."""
     merging: MergingOrder | None = None
     listen: str = "127.0.0.1"
-    """Where it serves its neighbours, on a port that the system chooses."""
+    """Where it serves its neighbours."""
+    listen_port: int = Field(default=0, ge=0, le=65535)
+    """0 lets the system choose."""
     advertised: str = ""
-    """What they dial, if that is another host."""
+    """What they dial, if that is another host or port."""
 
 
 class BaselineOrder(TrainingOrder):

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from atoll_api import names
+from atoll_api.ordering import Place, work_order
 from atoll_api.spec import TrainingJob, TrainingJobSpec
 from atoll_api.work_order import JobIdentity, WorkOrder
 from atoll_operator.plan.model import Step
 from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import Place, work_order
 from atoll_worker.exchange.memory import (
     MemoryArtifacts,
     MemoryCircle,
@@ -116,7 +116,7 @@ class _World:
 
     def _order(self, step: Step) -> WorkOrder:
         identity = JobIdentity(name=self._job.metadata.name, uid="0")
-        return work_order(identity, self._spec, step, self._place)
+        return work_order(identity, self._spec, step.process(identity.uid), self._place)
 
     @property
     def _spec(self) -> TrainingJobSpec:

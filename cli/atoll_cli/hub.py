@@ -12,6 +12,7 @@ from pathlib import Path
 
 from atoll_api import names, work_order
 from atoll_api.names import Process
+from atoll_api.ordering import hub_order
 from atoll_api.work_order import HubOrder
 from atoll_cli import runs
 from atoll_cli.errors import CliError, ExitCode
@@ -22,7 +23,6 @@ from atoll_operator.local.hub import hub_place
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.run import identity
-from atoll_operator.plan.work_orders import hub_order
 from atoll_worker.errors import IdentityError, UnavailableError
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.connection import Patience

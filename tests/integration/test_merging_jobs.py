@@ -9,10 +9,10 @@ from jobs import Finished, document, role, run_job
 
 from atoll_api import names
 from atoll_api.names import Ref
+from atoll_api.ordering import Place, work_order
 from atoll_api.spec import TrainingJob
 from atoll_api.work_order import JobIdentity
 from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import Place, work_order
 from atoll_worker.errors import ContractError, DisruptedError
 from atoll_worker.exchange.memory import MemoryCircle, MemoryProgress, MemoryStop
 from atoll_worker.ports import Artifact, Context
@@ -45,7 +45,8 @@ def run_again(
     """One step of a job once more, as after a restart."""
     spec = TrainingJob.from_document(described).spec
     step = next(it for it in pipeline(spec) if it.name == name)
-    order = work_order(JobIdentity(name="small", uid="0"), spec, step, Place("127.0.0.1:1", ""))
+    identity = JobIdentity(name="small", uid="0")
+    order = work_order(identity, spec, step.process("0"), Place("127.0.0.1:1", ""))
     with MemoryCircle(job.artifacts).working() as around:
         context = Context(
             job.artifacts,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from atoll_api.ordering import Place, work_order
 from atoll_api.spec import TrainingJob, TrainingJobSpec
 from atoll_api.work_order import JobIdentity, WorkOrder
 from atoll_operator.plan.model import Step
 from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import Place, work_order
 from atoll_worker.exchange.memory import MemoryArtifacts, MemoryProgress, MemoryStop
 from atoll_worker.ports import Context, ProgressReport
 
@@ -76,7 +76,8 @@ class TextJob:
     def order(self, name: str) -> WorkOrder:
         """What one step is told."""
         place = Place(hub="127.0.0.1:1", report_folder=str(self.report_folder))
-        return work_order(JobIdentity(name="texts", uid="0"), self.spec, self._step(name), place)
+        identity, process = JobIdentity(name="texts", uid="0"), self._step(name).process("0")
+        return work_order(identity, self.spec, process, place)
 
     def run(self, *steps: str) -> None:
         """Run steps, or all of them."""

@@ -56,7 +56,7 @@ def _neighbourhood(
     merging = order.merging
     around = graphs.neighbours_of(merging.settings, merging.count)
     guard = Guard(order.job.uid, Circle.of(around, common_basis=merging.common_basis))
-    listen = Listen(order.listen, advertised=order.advertised)
+    listen = Listen(order.listen, order.listen_port, advertised=order.advertised)
     return stack.enter_context(Offering(client, credentials, guard, listen, _SEEN))
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atoll_api import names
+from atoll_api.ordering import HubPlace, hub_order
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
-from atoll_operator.plan.work_orders import HubPlace, hub_order
 
 LOOK_SECONDS = 0.02
 
@@ -23,7 +23,7 @@ def hub_place(folder: RunFolder, papers: Papers, ready_file: Path, port: int = 0
     """Where the hub of a folder runs; the folder on this machine is its name in a bucket."""
     store = str(folder.store)
     holder = f"{socket.gethostname()}:{store}"
-    return HubPlace(store, str(ready_file), papers.files(names.HUB), port, holder)
+    return HubPlace(store, str(ready_file), papers.files(names.HUB), port=port, holder=holder)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from atoll_api import names
 from atoll_api.names import Ref, StepName
+from atoll_api.ordering import Place, work_order
 from atoll_api.spec import TrainingJob
 from atoll_api.status import Metric, TrainingJobStatus
 from atoll_operator.errors import HubUnavailableError
@@ -36,7 +37,6 @@ from atoll_operator.plan.model import (
     StopHub,
     StopStep,
 )
-from atoll_operator.plan.work_orders import Place, work_order
 
 _ENDS = frozenset({ChildState.SUCCEEDED, ChildState.FAILED})
 
@@ -227,7 +227,8 @@ class LocalRuntime:
         assert self._hub.address is not None, "the plan starts no step before the hub serves"
         identity = self._papers.files(step.role, step.island)
         place = Place(self._hub.address, str(self._folder.path), identity)
-        order = work_order(self._papers.job, self._job.spec, step, place)
+        process = step.process(self._papers.job.uid)
+        order = work_order(self._papers.job, self._job.spec, process, place)
         self._folder.write_order(step.name, order)
         self._heard.ends.discard(step.name)
         self._heard.stopped.discard(step.name)

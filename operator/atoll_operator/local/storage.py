@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from atoll_api.hub_order import BucketStore
+from atoll_api.ordering import artifact_store
 from atoll_api.spec import TrainingJob
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.run import identity, resolve
-from atoll_operator.plan.work_orders import artifact_store
 
 
 def where_artifacts_live(job: TrainingJob, base_folder: Path, folder: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from atoll_api.names import Ref, StepName
+from atoll_api.names import Process, Ref, StepName
 from atoll_api.status import Metric
 from atoll_api.work_order import Role
 
@@ -28,6 +28,10 @@ class Step:
     island: int | None = None
     needs: tuple[StepName, ...] = ()
     needs_islands: int = 0
+
+    def process(self, job_uid: str) -> Process:
+        """Who runs it."""
+        return Process(job_uid, self.role, self.island or 0)
 
 
 class ChildState(Enum):

@@ -4,16 +4,18 @@ import pytest
 from builders import job
 
 from atoll_api.hub_order import BucketStore, FolderStore
+from atoll_api.ordering import HubPlace, Place, hub_order, work_order
+from atoll_api.spec import TrainingJobSpec
 from atoll_api.work_order import (
     IdentityFiles,
     JobIdentity,
+    WorkOrder,
     dump,
     parse,
     refs_written,
 )
 from atoll_operator.plan.model import Step
 from atoll_operator.plan.pipeline import pipeline
-from atoll_operator.plan.work_orders import HubPlace, Place, hub_order, work_order
 
 IDENTITY = JobIdentity(name="digits", uid="u")
 FILES = IdentityFiles(certificate="/c", key="/k", authority="/a")
@@ -22,9 +24,13 @@ HUB = HubPlace("/out/hub", "/out/ready", FILES, holder="pc:/out")
 SPEC = job(3, quorum=2, baseline=True, seed=7).spec
 
 
+def order_of(spec: TrainingJobSpec, step: Step) -> WorkOrder:
+    return work_order(IDENTITY, spec, step.process(IDENTITY.uid), PLACE)
+
+
 @pytest.mark.parametrize("step", pipeline(SPEC), ids=lambda step: str(step.name))
 def test_each_step_has_an_order_that_binds_its_ref(step: Step) -> None:
-    order = work_order(IDENTITY, SPEC, step, PLACE)
+    order = order_of(SPEC, step)
 
     assert parse(dump(order)) == order
     assert order.role == step.role
@@ -78,7 +84,7 @@ def test_a_bucket_without_a_prefix_holds_many_jobs() -> None:
 @pytest.mark.parametrize("encoding", ["Raw", "Int8", "Delta"])
 def test_the_initialization_is_published_where_deltas_are_taken_against_it(encoding: str) -> None:
     spec = job(2, exchange={"encoding": encoding}).spec
-    order = work_order(IDENTITY, spec, pipeline(spec)[0], PLACE)
+    order = order_of(spec, pipeline(spec)[0])
 
     assert parse(dump(order)) == order
     assert ("init" in refs_written(order)) is (encoding == "Delta")
@@ -89,7 +95,7 @@ def test_the_initialization_is_published_where_deltas_are_taken_against_it(encod
 
 def test_the_encoding_is_told_to_those_that_publish_trained_models() -> None:
     spec = job(2, baseline=True, exchange={"encoding": "Int8"}).spec
-    orders = [work_order(IDENTITY, spec, step, PLACE).to_document() for step in pipeline(spec)]
+    orders = [order_of(spec, step).to_document() for step in pipeline(spec)]
     told = {order["role"]: order.get("encoding") for order in orders}
     assert told == {
         "partition": None,
@@ -113,17 +119,14 @@ TEXT = job(
 
 @pytest.mark.parametrize("step", pipeline(TEXT), ids=lambda step: str(step.name))
 def test_each_step_of_a_job_of_text_has_an_order_that_binds_its_ref(step: Step) -> None:
-    order = work_order(IDENTITY, TEXT, step, PLACE)
+    order = order_of(TEXT, step)
 
     assert parse(dump(order)) == order
     assert refs_written(order)[0] == step.writes
 
 
 def test_who_goes_on_from_the_seed_is_told_so() -> None:
-    orders = {
-        o.role: o.to_document()
-        for o in (work_order(IDENTITY, TEXT, s, PLACE) for s in pipeline(TEXT))
-    }
+    orders = {o.role: o.to_document() for o in (order_of(TEXT, s) for s in pipeline(TEXT))}
 
     assert {role for role, order in orders.items() if order.get("seeded")} == {"island", "baseline"}
     assert (orders["seed"]["steps"], orders["seed"]["count"]) == (5, 2)
@@ -131,7 +134,7 @@ def test_who_goes_on_from_the_seed_is_told_so() -> None:
     assert orders["partition"].get("initialization") is None
     assert orders["partition"]["context"] == 256
     assert orders["evaluate"]["router"]["type"] == "Centroid"
-    assert "clusters" in refs_written(work_order(IDENTITY, TEXT, pipeline(TEXT)[0], PLACE))
+    assert "clusters" in refs_written(order_of(TEXT, pipeline(TEXT)[0]))
 
 
 @pytest.mark.parametrize("norm_statistics", ["Reestimate", "Average"])
@@ -139,6 +142,6 @@ def test_an_island_that_merges_is_done_when_its_step_is(norm_statistics: str) ->
     merging = {"finalMerge": {"normStatistics": norm_statistics}}
     spec = job(3, strategy={"type": "SingleMerge", "singleMerge": merging}).spec
     for step in pipeline(spec):
-        refs = refs_written(work_order(IDENTITY, spec, step, PLACE))
+        refs = refs_written(order_of(spec, step))
         assert refs[0] == step.writes
         assert step.island is None or f"islands/{step.island}/final" in refs

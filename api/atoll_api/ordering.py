@@ -1,11 +1,12 @@
-"""What each process is told: a pure function of the job, the step and where the hub is."""
+"""What each process is told: a pure function of the job, the process and where the hub is."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from atoll_api import graphs, names
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
+from atoll_api.names import Process
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.spec.artifacts import Artifacts
 from atoll_api.spec.strategy import Combine, LearnedRouter, Router
@@ -25,7 +26,8 @@ from atoll_api.work_order import (
     SeedOrder,
     WorkOrder,
 )
-from atoll_operator.plan.model import Step
+
+LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class Place:
     report_folder: str
     identity: IdentityFiles = NOBODY
     """Of the process that gets the order."""
+    listen: str = LOOPBACK
+    """Where an island serves its neighbours."""
+    listen_port: int = 0
+    """0 lets the system choose."""
+    advertised: str = ""
+    """What an island's neighbours dial, if that is another."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +55,33 @@ class HubPlace:
     """Of the store; with an object store, of what is being received."""
     ready_file: str
     identity: IdentityFiles
+    host: str = LOOPBACK
     port: int = 0
     """0 lets the system choose."""
     holder: str = ""
     """Names this hub to another one that wants the same bucket; the same after a restart."""
 
 
-def work_order(job: JobIdentity, spec: TrainingJobSpec, step: Step, place: Place) -> WorkOrder:
-    """The order of one step. Every step has the threads of an island: a part of the result."""
+def work_order(
+    job: JobIdentity, spec: TrainingJobSpec, process: Process, place: Place
+) -> WorkOrder:
+    """The order of the process of one step.
+
+    Every step has the threads of an island: they are a part of the result.
+    """
     said: dict[str, Any] = {
         "job": job,
-        "step": step.name,
+        "step": process.step,
         "identity": place.identity,
         "hub": place.hub,
         "seed": spec.seed,
         "threads": spec.islands.threads,
         "data": spec.shared_data,
     }
-    if step.role not in _ORDERS:
-        raise ValueError(f"{step.role} is no step: see hub_order")
-    kind, fields = _ORDERS[step.role]
-    return kind(**{**said, **fields(spec, step, place)})
+    if process.role not in _ORDERS:
+        raise ValueError(f"{process.role} is no step: see hub_order")
+    kind, fields = _ORDERS[process.role]
+    return kind(**{**said, **fields(spec, process, place)})
 
 
 def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
@@ -81,6 +95,7 @@ def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOr
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
         neighbours=neighbours(spec),
         common_basis=merging is not None and merging.common_basis,
+        host=place.host,
         port=place.port,
         ready_file=place.ready_file,
     )
@@ -110,7 +125,7 @@ def artifact_store(
     )
 
 
-def _division(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+def _division(spec: TrainingJobSpec, _process: Process, _place: Place) -> dict[str, Any]:
     """The weights that all begin with are bound where somebody compares his with them."""
     merging = _merging(spec)
     shared = merging is not None and merging.settings.initialization == "Shared"
@@ -133,30 +148,32 @@ def _training(spec: TrainingJobSpec) -> dict[str, Any]:
     }
 
 
-def _seeding(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+def _seeding(spec: TrainingJobSpec, _process: Process, _place: Place) -> dict[str, Any]:
     ensemble = spec.strategy.expert_ensemble
     steps = ensemble.seed_steps if ensemble else 0
     fresh = {"encoding": "Raw", "seeded": False}
     return {**_training(spec), **fresh, "count": spec.islands.count, "steps": steps}
 
 
-def _island(spec: TrainingJobSpec, step: Step, _place: Place) -> dict[str, Any]:
-    assert step.island is not None
+def _island(spec: TrainingJobSpec, process: Process, place: Place) -> dict[str, Any]:
     own = spec.partition.type == "PerIsland"
     return {
         **_training(spec),
-        "data": spec.data_of(step.island),
+        "data": spec.data_of(process.index),
         "brings_data": own,
-        "island": step.island,
+        "island": process.index,
         "merging": _merging(spec),
+        "listen": place.listen,
+        "listen_port": place.listen_port,
+        "advertised": place.advertised,
     }
 
 
-def _baseline(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+def _baseline(spec: TrainingJobSpec, _process: Process, _place: Place) -> dict[str, Any]:
     return {**_training(spec), "count": spec.islands.count, "router": _learned(spec)}
 
 
-def _router(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+def _router(spec: TrainingJobSpec, _process: Process, _place: Place) -> dict[str, Any]:
     own = {"seeded": False, "count": spec.islands.count, "router": _learned(spec)}
     return {**_training(spec), **own}
 
@@ -168,7 +185,7 @@ def _merging(spec: TrainingJobSpec) -> MergingOrder | None:
     return MergingOrder(count=spec.islands.count, iterative=iterative, single=single)
 
 
-def _merge(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
+def _merge(spec: TrainingJobSpec, _process: Process, _place: Place) -> dict[str, Any]:
     return {
         "task": spec.task,
         "merging": _merging(spec),
@@ -178,7 +195,7 @@ def _merge(spec: TrainingJobSpec, _step: Step, _place: Place) -> dict[str, Any]:
     }
 
 
-def _evaluation(spec: TrainingJobSpec, _step: Step, place: Place) -> dict[str, Any]:
+def _evaluation(spec: TrainingJobSpec, _process: Process, place: Place) -> dict[str, Any]:
     ensemble = spec.strategy.expert_ensemble
     return {
         "task": spec.task,
@@ -204,7 +221,8 @@ def _learned(spec: TrainingJobSpec) -> LearnedRouter | None:
 
 
 _ORDERS: Mapping[
-    str, tuple[Callable[..., WorkOrder], Callable[[TrainingJobSpec, Step, Place], dict[str, Any]]]
+    str,
+    tuple[Callable[..., WorkOrder], Callable[[TrainingJobSpec, Process, Place], dict[str, Any]]],
 ] = {
     "partition": (PartitionOrder, _division),
     "seed": (SeedOrder, _seeding),
