@@ -23,9 +23,12 @@ def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 
 def run_in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
-    """As `asyncio.run`."""
+    """As `asyncio.run`; what the loop would only log is an error."""
+    unheard: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: unheard.append(context))
         runner.run(story)
+    assert not unheard, unheard
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

@@ -17,7 +17,7 @@ def test_it_doubles_up_to_a_limit(failures: int, expected: float) -> None:
 
 @given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True))
 def test_it_stays_within_its_bounds(failures: int, chance: float) -> None:
-    assert 1.0 <= BACKOFF.seconds(failures, chance) < 15.0
+    assert 1.0 <= BACKOFF.seconds(failures, chance) <= 15.0
 
 
 def test_the_server_may_ask_for_more_patience_but_not_for_less() -> None:

@@ -138,7 +138,7 @@ async def test_who_adds_a_failed_key_need_not_wait() -> None:
 async def test_of_several_delays_the_earliest_counts() -> None:
     shop = Workshop(seconds=0.0)
     async with shop.running() as queue:
-        for seconds in (30, 10, 20, 10):
+        for seconds in (30, 10, 20):
             queue.add_after("a", seconds)
         queue.add_after("b", 0)
         await asyncio.sleep(100)
