@@ -138,12 +138,13 @@ class FakeApi:
         self.requests.append(asked)
         await asyncio.sleep(self.seconds_before)
         self._reach(number, When.BEFORE)
-        result = act()
-        if DropWatches(number) in self._faults:
-            self.break_watches()
-        await asyncio.sleep(self.seconds_after)
-        self._reach(number, When.AFTER)
-        return result
+        try:
+            return act()
+        finally:  # a refusal is an answer too, and may be lost as one
+            if DropWatches(number) in self._faults:
+                self.break_watches()
+            await asyncio.sleep(self.seconds_after)
+            self._reach(number, When.AFTER)
 
     def _reach(self, number: int, when: When) -> None:
         """Raise what is to go wrong on this side of a request."""
