@@ -33,12 +33,18 @@ class Binaries:
 
 
 def find_binaries() -> Binaries | None:
-    """Where envtest looks, then what `tools/cluster` has built, then the PATH."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atoll"
-    folders = [os.environ.get("KUBEBUILDER_ASSETS", ""), *map(str, sorted(cache.glob("*/**/bin")))]
-    path = os.pathsep.join([*filter(None, folders), os.environ.get("PATH", "")])
+    """Where envtest looks, then what the test cluster has built, then the PATH."""
+    given = os.environ.get("KUBEBUILDER_ASSETS", "")
+    built = sorted(_cluster_cache().glob("bin/*"), reverse=True)
+    path = os.pathsep.join([*filter(None, (given, *map(str, built))), os.environ.get("PATH", "")])
     found = [shutil.which(name, path=path) for name in ("etcd", "kube-apiserver")]
     return Binaries(*map(Path, filter(None, found))) if all(found) else None
+
+
+def _cluster_cache() -> Path:
+    named = os.environ.get("ATOLL_CLUSTER_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named) if named else home / "atoll" / "test-cluster"
 
 
 def shared_kubeconfig() -> Path:
