@@ -54,6 +54,18 @@ IMPORTS = [
         "import atoll.exchange.v1.exchange_pb2",
         "Messages on the wire",
     ),
+    ("operator/atoll_operator/reconcile.py", "import kopf", "Only the runtime for clusters"),
+    ("operator/atoll_operator/local/run.py", "import kubernetes.aio", "Only the runtime for cl"),
+    (
+        "operator/atoll_operator/kubernetes/manifests/__init__.py",
+        "import time",
+        "Manifests are pure",
+    ),
+    (
+        "operator/atoll_operator/kubernetes/__init__.py",
+        "import atoll_operator.local.cores",
+        "The runtimes do not know each other",
+    ),
     ("worker/atoll_worker/errors.py", "import atoll_cli", "The command line is on top"),
 ]
 

@@ -75,8 +75,9 @@ def test_the_crd_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "kind: CustomResourceDefinition" in capsys.readouterr().out
 
 
-def test_looking_at_a_run_does_not_load_torch() -> None:
-    loaded = "import sys, atoll_cli.__main__; print('torch' in sys.modules)"
+@pytest.mark.parametrize("library", ["torch", "kopf", "kubernetes"])
+def test_looking_at_a_run_does_not_load(library: str) -> None:
+    loaded = f"import sys, atoll_cli.__main__; print({library!r} in sys.modules)"
     told = subprocess.run(
         [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
     )
