@@ -15,7 +15,14 @@ from atoll_api.status import TrainingJobStatus
 Schema = dict[str, Any]
 
 _LOWER_ONLY = ("islands", "quorum")
-_MUTABLE = frozenset({_LOWER_ONLY, ("runPolicy", "activeDeadlineSeconds")})
+_MUTABLE = frozenset(
+    {
+        _LOWER_ONLY,
+        ("suspend",),
+        ("runPolicy", "activeDeadlineSeconds"),
+        ("runPolicy", "ttlSecondsAfterFinished"),
+    }
+)
 """What may change after creation; the quorum may only fall."""
 
 _KEPT_KEYWORDS = frozenset(
@@ -32,7 +39,10 @@ _KEPT_KEYWORDS = frozenset(
         "maxLength",
         "minItems",
         "maxItems",
+        "maxProperties",
         "required",
+        "x-kubernetes-int-or-string",
+        "x-kubernetes-preserve-unknown-fields",
         "x-kubernetes-list-map-keys",
         "x-kubernetes-list-type",
         "x-kubernetes-validations",
@@ -92,6 +102,7 @@ def _printer_columns() -> list[Schema]:
 
 def _root_schema() -> Schema:
     spec = structural(TrainingJobSpec.model_json_schema(by_alias=True))
+    _shorten_templates(spec["properties"])
     _forbid_changes(spec, ())
     return {
         "type": "object",
@@ -113,6 +124,23 @@ def _root_schema() -> Schema:
             }
         ],
     }
+
+
+def _shorten_templates(fields: Schema) -> None:
+    """Describe `spec.template` in full, `islands.template` in part: four times are too large."""
+    islands = fields["islands"]["properties"]
+    for field in islands["template"]["properties"].values():
+        said = {"description": field["description"]} if "description" in field else {}
+        _without_words(field)
+        field.update(said)
+    for holder in (fields["roles"], islands["overrides"]):
+        for field in holder["items"]["properties"]["template"]["properties"].values():
+            _without_words(field)
+
+
+def _without_words(schema: Schema) -> None:
+    for node in _nodes(schema):
+        node.pop("description", None)
 
 
 def _status_schema() -> Schema:
@@ -213,5 +241,6 @@ def _nodes(schema: Schema) -> Iterator[Schema]:
     yield schema
     for child in schema.get("properties", {}).values():
         yield from _nodes(child)
-    if "items" in schema:
-        yield from _nodes(schema["items"])
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield from _nodes(schema[key])

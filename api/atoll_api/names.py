@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import NewType
+from typing import Literal, NewType
 
 GROUP = "atoll.dev"
 VERSION = "v1alpha1"
@@ -11,6 +11,8 @@ KIND = "TrainingJob"
 PLURAL = "trainingjobs"
 SINGULAR = "trainingjob"
 SHORT_NAME = "tj"
+MANAGED_BY = f"{GROUP}/operator"
+"""This operator, in `spec.managedBy`."""
 
 JOB_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """DNS-1035: a job's name becomes a part of Service names."""
@@ -25,6 +27,9 @@ Ref = NewType("Ref", str)
 
 StepName = NewType("StepName", str)
 """The name of one step of a job; also its log's and its child process's name."""
+
+Role = Literal["hub", "partition", "seed", "island", "baseline", "router", "merge", "evaluate"]
+"""What a process of a job can be."""
 
 HUB = StepName("hub")
 """No step of the pipeline, but a process with an order, a log and a name."""
@@ -69,8 +74,27 @@ METRICS_PORT = 9464
 LABEL_JOB = f"{GROUP}/job"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_ISLAND = f"{GROUP}/island"
+"""Not on pods of an Indexed Job: see LABEL_COMPLETION_INDEX."""
+LABEL_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+"""Kubernetes' own: which island a pod of an Indexed Job is. A label and an annotation."""
+QUEUE_DOMAIN = "kueue.x-k8s.io"
+"""Labels of a TrainingJob in it are passed on to its Jobs."""
+_RESERVED_DOMAINS = frozenset(
+    [
+        "app.kubernetes.io",
+        "apps.kubernetes.io",
+        "batch.kubernetes.io",
+        "statefulset.kubernetes.io",
+    ]
+)
+_RESERVED_KEYS = frozenset({"controller-uid", "job-name"})
+
 ENV_STEP = "ATOLL_STEP"
 """On a cluster: which step the process is."""
+ENV_COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
+"""Kubernetes' own: which pod of an Indexed Job the process is."""
+RESERVED_ENV_PREFIX = "ATOLL_"
+RESERVED_VOLUME_PREFIX = "atoll-"
 CERTIFICATES_A_SECRET = 500
 """So many certificates and keys stay below the size of an object."""
 
@@ -123,6 +147,13 @@ def parse_process_uri(uri: str) -> Process | None:
     """Who the URI of a certificate names; None for any other text than `Process.uri` writes."""
     match = _PROCESS_URI.fullmatch(uri)
     return Process(match["uid"], match["role"], int(match["index"])) if match else None
+
+
+def is_reserved_key(key: str) -> bool:
+    """Whether Atoll or Kubernetes itself sets this label or annotation of a pod."""
+    domain, slash, _ = key.partition("/")
+    own = domain == GROUP or domain.endswith(f".{GROUP}")
+    return key in _RESERVED_KEYS or (bool(slash) and (own or domain in _RESERVED_DOMAINS))
 
 
 def job_object(job: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from atoll_api import names, rules
 from atoll_api.base import closest
 from atoll_api.spec import TrainingJob
-from atoll_api.units import BYTE_COUNT_HINT
+from atoll_api.units import BYTE_COUNT_HINT, QUANTITY_HINT, QUANTITY_PATTERN
 
 Location = tuple[str | int, ...]
 
@@ -136,12 +136,16 @@ def _explain(line: Mapping[str, Any]) -> Problem:
         return Problem(
             path,
             f"{_show(value)} is not accepted",
-            _PATTERN_HINTS.get(path, f"must match {line['ctx']['pattern']}"),
+            _PATTERN_HINTS.get(path) or _pattern_hint(line["ctx"]["pattern"]),
         )
     message = line["msg"].removeprefix("Input ").removeprefix("Value error, ")
     if line["type"] in ("model_type", "dict_type"):
         message = "should be a mapping"
     return Problem(path, f"{_show(value)}: {message}", _TYPE_HINTS.get(line["type"], ""))
+
+
+def _pattern_hint(pattern: str) -> str:
+    return QUANTITY_HINT if pattern == QUANTITY_PATTERN else f"must match {pattern}"
 
 
 _PATTERN_HINTS = {
@@ -215,6 +219,8 @@ def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseMod
     for part in location:
         if model is None:
             return None
+        if isinstance(part, int):
+            continue  # the model is that of an item already
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         field = fields.get(str(part))
         model = _model_in(field.annotation) if field else None
@@ -222,6 +228,6 @@ def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseMod
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model in `Model` or `Model | None`."""
+    """The model in `Model`, `Model | None` or a list of models."""
     candidates = (annotation, *get_args(annotation))
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

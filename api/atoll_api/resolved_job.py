@@ -35,6 +35,8 @@ STORE_FOLDER: Final = "/var/lib/atoll"
 """Where a hub keeps artifacts."""
 SCRATCH_FOLDER: Final = "/scratch"
 """Of every process: its root is read-only."""
+RESERVED_FOLDERS: Final = ("/etc/atoll", STORE_FOLDER, SCRATCH_FOLDER)
+"""No volume of a user's is mounted in, on or above them."""
 ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 (policies say who may connect, certificates who may speak)
 
 
@@ -46,7 +48,7 @@ class ResolvedJob(FrozenModel):
     namespace: str
     spec: TrainingJobSpec
     image: str
-    """Of all its processes."""
+    """Of all its processes whose template names none: what the operator had at acceptance."""
     fingerprint: str
     """Of the authority of its certificates; a part of the names of its Secrets."""
 

@@ -1,5 +1,6 @@
-"""Quantities as Kubernetes writes them: `10Gi`."""
+"""Quantities as Kubernetes writes them: `10Gi`, `500m`."""
 
+from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -22,3 +23,20 @@ def size_bytes(text: ByteCount) -> int:
     """The bytes of a count."""
     number = text.rstrip("kKMGTi")
     return int(number) * _FACTORS[text.removeprefix(number)]
+
+
+QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+QUANTITY_HINT: Final = "say a number and, for bytes, Mi or Gi; for parts of a CPU, m, such as 500m"
+
+_SCALES: Final[dict[str, Decimal]] = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{unit: Decimal(1000) ** (power + 1) for power, unit in enumerate("kMGTPE")},
+    **{f"{unit}i": Decimal(1024) ** (power + 1) for power, unit in enumerate("KMGTPE")},
+}
+
+
+def amount(quantity: str) -> Decimal:
+    """What a quantity is in CPUs, bytes or pieces."""
+    number = quantity.rstrip("mkKMGTPEi")
+    return Decimal(number) * _SCALES[quantity.removeprefix(number)]

@@ -24,6 +24,7 @@ from atoll_api.hub_order import (
     read,
     refusal,
 )
+from atoll_api.names import Role
 from atoll_api.spec.data import Data
 from atoll_api.spec.evaluation import Evaluation
 from atoll_api.spec.exchange import Encoding
@@ -237,7 +238,6 @@ WorkOrder = Annotated[
     | EvaluateOrder,
     Field(discriminator="role"),
 ]
-Role = Literal["hub", "partition", "seed", "island", "baseline", "router", "merge", "evaluate"]
 STEP_ROLES: Final = frozenset(get_args(Role)) - {"hub"}
 """All that do a step and end; the hub stays."""
 

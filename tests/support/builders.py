@@ -18,6 +18,69 @@ SMALLEST: dict[str, Any] = {
     },
 }
 
+FULL_TEMPLATE: dict[str, Any] = {
+    "image": "registry.example.org/team/worker:1",
+    "imagePullPolicy": "IfNotPresent",
+    "imagePullSecrets": [{"name": "registry"}],
+    "env": [
+        {"name": "PLAIN", "value": ""},
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
+        {"name": "MAP", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "a.b"}}},
+    ],
+    "resources": {
+        "requests": {"cpu": "500m", "memory": "1.5Gi"},
+        "limits": {"cpu": 2, "memory": "2Gi", "nvidia.com/gpu": 1},
+    },
+    "nodeSelector": {"topology.kubernetes.io/zone": "a"},
+    "tolerations": [
+        {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "spot", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 30},
+    ],
+    "affinity": {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 1,
+                    "podAffinityTerm": {
+                        "topologyKey": "kubernetes.io/hostname",
+                        "labelSelector": {"matchLabels": {"atoll.dev/role": "island"}},
+                    },
+                }
+            ]
+        }
+    },
+    "priorityClassName": "high",
+    "serviceAccountName": "trainer",
+    "runtimeClassName": "nvidia",
+    "schedulerName": "packer",
+    "volumes": [
+        {
+            "name": "tmp",
+            "mountPath": "/cache",
+            "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"},
+        },
+        {
+            "name": "data",
+            "mountPath": "/data",
+            "subPath": "images/train",
+            "readOnly": True,
+            "persistentVolumeClaim": {"claimName": "images"},
+        },
+        {"name": "map", "mountPath": "/map", "configMap": {"name": "map"}},
+        {"name": "keys", "mountPath": "/keys", "secret": {"secretName": "keys"}},
+        {"name": "nfs", "mountPath": "/nfs", "nfs": {"server": "10.0.0.1", "path": "/export"}},
+        {
+            "name": "bucket",
+            "mountPath": "/bucket",
+            "csi": {"driver": "bucket.example.org", "volumeAttributes": {"name": "b"}},
+        },
+    ],
+    "labels": {"team.example.org/name": "vision"},
+    "annotations": {"note": "a sentence, with spaces"},
+    "securityContext": {"runAsUser": 1000, "fsGroup": 2000},
+}
+"""A template with every field; `nfs` needs a namespace that does not enforce `restricted`."""
+
 
 def job_document(**spec: Any) -> dict[str, Any]:
     """The smallest job with fields of its spec replaced; a dotted path reaches deeper.

@@ -7,7 +7,7 @@ what stands here needs fields that lie apart.
 import math
 from collections.abc import Iterator
 
-from atoll_api.rules import data, merging, tasks
+from atoll_api.rules import data, merging, pods, tasks
 from atoll_api.rules.data import BUILTIN_DATASETS
 from atoll_api.rules.finding import Finding
 from atoll_api.spec.job import TrainingJobSpec
@@ -31,6 +31,7 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     yield from _delta_base(spec)
     yield from tasks.violations(spec)
     yield from merging.violations(spec)
+    yield from pods.violations(spec)
 
 
 def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:

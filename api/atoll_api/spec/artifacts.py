@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from atoll_api.base import FrozenModel, TaggedUnion
+from atoll_api.base import FrozenModel, Items, TaggedUnion
 from atoll_api.units import ByteCount
 
 _DNS_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -78,6 +78,10 @@ class PersistentVolumeClaim(FrozenModel):
     size: ByteCount = "10Gi"
     storage_class_name: str | None = Field(default=None, pattern=_DNS_NAME, max_length=253)
     """The cluster's default class when left out."""
+    access_modes: Items[Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]] = Field(
+        default=("ReadWriteOnce",), min_length=1, max_length=3
+    )
+    """What the class has to offer; ReadWriteOncePod keeps a second hub out in every case."""
 
 
 class SecretReference(FrozenModel):
@@ -97,7 +101,8 @@ class ObjectStore(FrozenModel):
     """AWS_REGION, or us-east-1, when left out."""
     credentials_secret_ref: SecretReference | None = None
     """On a cluster: a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and
-    AWS_SESSION_TOKEN). `atoll run` takes these from its environment."""
+    AWS_SESSION_TOKEN), which become the environment of the hub alone. `atoll run` takes these
+    from its environment."""
 
 
 class Storage(TaggedUnion):

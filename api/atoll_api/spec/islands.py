@@ -6,6 +6,7 @@ from pydantic import Field
 
 from atoll_api.base import CelRule, FrozenModel, Items
 from atoll_api.spec.data import Data
+from atoll_api.spec.template import PodTemplate
 
 
 class IslandOverride(FrozenModel):
@@ -15,6 +16,9 @@ class IslandOverride(FrozenModel):
     """Its number, from 0."""
     data: Data | None = None
     """Its own data, in place of `spec.data`; only with partition PerIsland."""
+    template: PodTemplate | None = None
+    """Over all other templates; `spec.template` describes its fields. Not where islands merge:
+    there all share one."""
 
 
 class Islands(FrozenModel):
@@ -34,7 +38,8 @@ class Islands(FrozenModel):
     """Restarts of one island before it is given up; a SIGTERM does not count."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of an island. A part of the result: two threads add in another order."""
-
+    template: PodTemplate | None = None
+    """Over `spec.template`, which describes its fields, and `spec.roles`: for pods of islands."""
     overrides: Annotated[
         Items[IslandOverride],
         Field(

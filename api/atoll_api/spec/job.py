@@ -1,20 +1,22 @@
 """The TrainingJob as a user writes it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from atoll_api import names
-from atoll_api.base import FrozenModel
+from atoll_api.base import FrozenModel, Items
 from atoll_api.spec.artifacts import Artifacts
 from atoll_api.spec.data import ISLAND_NUMBER, Data
 from atoll_api.spec.evaluation import Baseline, Evaluation
 from atoll_api.spec.exchange import Exchange
 from atoll_api.spec.islands import Islands
+from atoll_api.spec.network import Network
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.policy import RunPolicy
 from atoll_api.spec.strategy import Strategy
 from atoll_api.spec.task import Task
+from atoll_api.spec.template import PodTemplate, RoleTemplate
 from atoll_api.spec.training import Training
 
 
@@ -33,7 +35,33 @@ class TrainingJobSpec(FrozenModel):
     evaluation: Evaluation = Evaluation()
     exchange: Exchange = Exchange()
     artifacts: Artifacts = Artifacts()
+    template: PodTemplate | None = None
+    """Of the pods of all roles."""
+    roles: Annotated[
+        Items[RoleTemplate],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["role"],
+            }
+        ),
+    ] = Field(default=(), max_length=8)
+    """Over `template`, for the pods of one role each; `islands.template` is over both."""
+    network: Network = Network()
+    suspend: bool = False
+    """On a cluster: true starts nothing, and stops what runs with its work saved; false goes on.
+    Artifacts stay where their storage does."""
+    managed_by: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][-a-z0-9.]*/[-A-Za-z0-9_.]+$", max_length=63
+    )
+    """Who runs the job, if not this cluster's operator: `kueue.x-k8s.io/multikueue` sends it to
+    another cluster. `atoll.dev/operator` is the same as leaving it out."""
     run_policy: RunPolicy = RunPolicy()
+
+    @property
+    def managed_elsewhere(self) -> bool:
+        """Whether the operator has to leave the job alone."""
+        return self.managed_by not in (None, names.MANAGED_BY)
 
     @property
     def shared_data(self) -> Data:

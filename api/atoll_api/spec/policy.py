@@ -10,3 +10,6 @@ class RunPolicy(FrozenModel):
 
     active_deadline_seconds: int | None = Field(default=None, ge=1)
     """Seconds from the start of the job to its failure, if it has not ended by then."""
+    ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """On a cluster: seconds from the end of the job to its deletion, with all that it owns. When
+    left out it stays, and only a hub without a claim or a bucket ends, after a day."""

@@ -3,20 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from atoll_api import names
-
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-_ALLOCATOR = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "67108864",
-}
-"""For whoever moves bytes, and no worse for training: docs/decisions/0006."""
+from atoll_api import environment, names
 
 
 def worker_environment(
@@ -26,11 +13,10 @@ def worker_environment(
     folders = [str(folder) for folder in import_folders]
     paths = [*filter(None, [inherited.get("PYTHONPATH")]), *folders]
     return {
-        **_ALLOCATOR,  # whoever sets it otherwise, means it
+        **environment.ALLOCATOR,
         **inherited,
-        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+        **environment.fixed(threads),
         **({"PYTHONPATH": ":".join(paths)} if paths else {}),
-        "PYTHONUNBUFFERED": "1",  # the last line of a killed child's log is its message
         names.ENV_LIFELINE: "1",
     }
 

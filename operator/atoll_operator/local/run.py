@@ -21,6 +21,7 @@ from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.runtime import Listeners, LocalRuntime
+from atoll_operator.local.same_job import what_counts
 from atoll_operator.plan.model import Complete, Outcome
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import ended_in, resumed
@@ -94,11 +95,7 @@ def resolve(job: TrainingJob, base_folder: Path) -> TrainingJob:
 
 def identity(job: TrainingJob) -> JobIdentity:
     """A uid that is a function of what the job computes, so that a rerun has it too."""
-    document = job.to_document()
-    document["spec"].pop("runPolicy")
-    document["spec"]["islands"].pop("quorum", None)
-    document["spec"]["artifacts"].pop("quota", None)
-    text = json.dumps(document["spec"], sort_keys=True)
+    text = json.dumps(what_counts(job), sort_keys=True)
     return JobIdentity(name=job.metadata.name, uid=str(uuid.uuid5(uuid.NAMESPACE_URL, text)))
 
 

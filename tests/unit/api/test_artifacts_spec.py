@@ -58,7 +58,11 @@ GOOD = [
     {
         "storage": {
             "type": "PersistentVolumeClaim",
-            "persistentVolumeClaim": {"size": "1Ti", "storageClassName": "fast"},
+            "persistentVolumeClaim": {
+                "size": "1Ti",
+                "storageClassName": "fast",
+                "accessModes": ["ReadWriteOncePod"],
+            },
         }
     },
     bucket(),

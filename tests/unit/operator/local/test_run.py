@@ -1,9 +1,10 @@
 """A job resolved: paths, identity, and whether two jobs are the same."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from builders import job
+from builders import FULL_TEMPLATE, job, make_job
 
 from atoll_operator.local.options import Timing
 from atoll_operator.local.run import identity, resolve
@@ -30,6 +31,35 @@ def test_the_identity_is_that_of_what_is_computed() -> None:
     assert identity(job(2, runPolicy={"activeDeadlineSeconds": 5})) == first
     assert identity(job(2, quorum=1)) == first
     assert identity(job(2, seed=1)) != first
+
+
+WITHOUT_EFFECT: list[dict[str, Any]] = [
+    {"suspend": True},
+    {"managedBy": "atoll.dev/operator"},
+    {"runPolicy": {"ttlSecondsAfterFinished": 5}},
+    {"template": FULL_TEMPLATE},
+    {"roles": [{"role": "hub", "template": FULL_TEMPLATE}]},
+    {"network": {"isolation": "Open"}},
+]
+
+
+@pytest.mark.parametrize("fields", WITHOUT_EFFECT)
+def test_what_is_for_clusters_alone_is_no_other_job(fields: dict[str, Any]) -> None:
+    assert identity(job(2, **fields)) == identity(job(2))
+    assert difference(job(2), job(2, **fields)) is None
+
+
+def test_nor_are_pods_of_islands_and_claims() -> None:
+    plain = {"islands.count": 2, "artifacts.storage.type": "PersistentVolumeClaim"}
+    one = make_job(**plain)
+    for fields in (
+        {"islands.template": FULL_TEMPLATE},
+        {"islands.overrides": [{"island": 1, "template": FULL_TEMPLATE}]},
+        {"artifacts.storage.persistentVolumeClaim": {"accessModes": ["ReadWriteOncePod"]}},
+    ):
+        other = make_job(**{**plain, **fields})
+        assert identity(other) == identity(one)
+        assert difference(one, other) is None
 
 
 def test_what_may_differ_and_what_may_not() -> None:
