@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from kube_api_server import shared_kubeconfig
 
@@ -37,8 +38,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(kind: str) -> AsyncIterator[World]:
-    """`fake` or `real`."""
+async def world(kind: str, kubeconfig: Path | None = None) -> AsyncIterator[World]:
+    """`fake`, or `real`: behind that kubeconfig, else behind whatever there is."""
     namespace = f"test-{uuid.uuid4().hex[:12]}"
     if kind == "fake":
         server = FakeServer(check=_refuse_capitals)
@@ -48,7 +49,7 @@ async def world(kind: str) -> AsyncIterator[World]:
         server.compact()
         yield World(FakeApi(server), namespace, ancient)
         return
-    async with ApiServer(await read_configuration(shared_kubeconfig())) as api:
+    async with ApiServer(await read_configuration(kubeconfig or shared_kubeconfig())) as api:
         await api.create(NAMESPACES, _namespace(namespace))
         await _define_training_jobs(api)
         try:

@@ -154,7 +154,11 @@ class Api(Protocol):
     async def list_page(
         self, selection: Selection, *, limit: int = 0, continue_token: str = ""
     ) -> Page:
-        """Read objects, at most `limit` if it is not 0; GoneError for a token that is too old."""
+        """Read objects, at most `limit` if it is not 0; the server leaves out their kind.
+
+        Raises:
+            GoneError: the token is too old.
+        """
         ...
 
     def watch(
