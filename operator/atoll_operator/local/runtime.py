@@ -20,6 +20,7 @@ from atoll_operator.local.hub import HubProcess
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.places import Places
+from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import (
     Action,
     Child,
@@ -124,10 +125,10 @@ class LocalRuntime:
         self._status = status
         self._listeners.on_status(status)
 
-    async def tell(self, events: Sequence[str]) -> None:
+    async def tell(self, events: Sequence[Event]) -> None:
         """Tell the listener, line by line."""
         for event in events:
-            self._listeners.on_event(event)
+            self._listeners.on_event(event.message)
 
     async def wait(self, timeout_seconds: float) -> None:
         """Return when a child, the hub or the user did something, or after the timeout."""
