@@ -12,9 +12,10 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit check format protos generate lock clean
+.PHONY: cluster-up cluster-down cluster-logs
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the environment alone (.venv)
 
@@ -65,6 +66,15 @@ lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
 	  --no-header --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
 	echo "uv" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate - -o tools/bootstrap.lock
+
+cluster-up: $(READY) ## Start a real Kubernetes on this machine, or repair it (root)
+	@$(BIN)/python -m tools.cluster up
+
+cluster-down: $(READY) ## End it and leave nothing behind
+	@$(BIN)/python -m tools.cluster down
+
+cluster-logs: $(READY) ## Show the last lines of its components, and what is not ready
+	@$(BIN)/python -m tools.cluster logs
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
