@@ -61,11 +61,20 @@ generate: $(READY) ## Write the generated files: protos/gen and the CRD
 	$(BIN)/python tools/generate_protos.py
 	$(BIN)/python tools/generate_crd.py
 
-lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
-	echo "uv" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate - -o tools/bootstrap.lock
+# What torch loads on a machine with GPUs only; it starts and trains without (tests/cluster).
+GPU_ONLY := triton cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header
+
+lock: ## Resolve pyproject.toml into the locks anew (needs uv)
+	$(COMPILE) --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --no-annotate --extra operator -c requirements.lock pyproject.toml \
+	  -o requirements-operator.lock
+	$(COMPILE) --no-annotate --extra worker --extra objects -c requirements.lock pyproject.toml \
+	  -o requirements-worker.lock
+	$(COMPILE) --no-annotate --extra worker --extra objects -c requirements.lock pyproject.toml \
+	  $(addprefix --no-emit-package ,$(GPU_ONLY)) -o requirements-worker-cpu.lock
+	echo "uv" | $(COMPILE) --no-annotate - -o tools/bootstrap.lock
 
 cluster-up: $(READY) ## Start a real Kubernetes on this machine, or repair it (root)
 	@$(BIN)/python -m tools.cluster up

@@ -1,4 +1,4 @@
-"""`python -m tools.cluster up|down|status|logs|load-image`: a Kubernetes on this machine.
+"""`python -m tools.cluster up|down|status|logs|images|load-image`: a Kubernetes on this machine.
 
 State is kept in one folder (--state, ATOLL_CLUSTER_STATE), what is built in another (--cache,
 ATOLL_CLUSTER_CACHE), both below the XDG folders otherwise. If KUBECONFIG names another cluster,
@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from tools.cluster import bring_up, containers, lock, machine, places, report, take_down
+from tools.cluster import bring_up, containers, images, lock, machine, places, report, take_down
+from tools.cluster.addresses import IMAGES
 from tools.cluster.components import NAMES, Wishes
 from tools.cluster.errors import ClusterError
 from tools.cluster.places import LOCK, Places
@@ -59,6 +60,16 @@ def _up(found: Places, options: argparse.Namespace) -> int:
     machine.require_root()
     with lock.hold(LOCK, lock.UP):
         bring_up.up(found, wishes)
+        if options.images:
+            images.build_and_load(found, IMAGES, images.CPU_LOCK)
+    return 0
+
+
+def _images(found: Places, options: argparse.Namespace) -> int:
+    machine.require_root()
+    lockfile = images.FULL_LOCK if options.full else images.CPU_LOCK
+    with lock.hold(LOCK, "images"):
+        images.build_and_load(found, options.target or IMAGES, lockfile)
     return 0
 
 
@@ -88,6 +99,7 @@ COMMANDS: dict[str, Callable[[Places, argparse.Namespace], int]] = {
     "down": _down,
     "status": _status,
     "logs": _logs,
+    "images": _images,
     "load-image": _load_image,
 }
 
@@ -101,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[everywhere], help="start it, or repair it")
     up.add_argument("--audit", action=argparse.BooleanOptionalAction, default=True)
     up.add_argument("--flag", action="append", default=[], help="COMPONENT:--flag=value")
+    up.add_argument("--images", action="store_true", help="Atoll's images too")
+    build = commands.add_parser(
+        "images", parents=[everywhere], help="build and load Atoll's images"
+    )
+    build.add_argument("target", nargs="*", choices=[*IMAGES, []], help="all of them if none")
+    build.add_argument("--full", action="store_true", help="with what torch needs on GPUs")
     down = commands.add_parser("down", parents=[everywhere], help="end it, leave nothing behind")
     down.add_argument("--purge", action="store_true", help="images and logs too")
     commands.add_parser("status", parents=[everywhere], help="what runs, what is not ready")

@@ -29,6 +29,8 @@ PORTS = {
 }
 """Taken on this machine; 22379 and not 2379, where a system's own etcd may listen."""
 
+IMAGES = {"operator": "atoll.dev/operator:test", "worker": "atoll.dev/worker:test"}
+"""Target of the Dockerfile -> the name that pods use, with `imagePullPolicy: Never`."""
 PAUSE_IMAGE = "atoll.dev/test-cluster/pause:1"
 STORAGE_CLASS = "local-folders"
 PROVISIONER = "atoll.dev/local-folders"

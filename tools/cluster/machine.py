@@ -11,12 +11,14 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from tools.cluster import mounts
 from tools.cluster.addresses import BRIDGE, CGROUP, GATEWAY, PODS, PORTS
 from tools.cluster.errors import ClusterError
 from tools.cluster.places import CLAIM, Places
 from tools.cluster.processes import kill
 
 CGROUPS = Path("/sys/fs/cgroup")
+MOUNTS = Path("/proc/self/mountinfo")
 SYSCTL = Path("/proc/sys")
 CHANGED_SETTINGS = (
     "net/ipv4/ip_forward",
@@ -92,6 +94,16 @@ def _ip(*arguments: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise ClusterError(f"{' '.join(command)}: {result.stderr.strip()}")
+
+
+def unmount(folder: Path) -> None:
+    """Everything that is mounted in or below a folder."""
+    for point in mounts.below(MOUNTS.read_text(), folder):
+        command = ["umount", "--lazy", str(point)]
+        subprocess.run(command, capture_output=True, check=False)
+    left = mounts.below(MOUNTS.read_text(), folder)
+    if left:
+        raise ClusterError(f"still mounted, unmount them by hand: {', '.join(map(str, left))}")
 
 
 def cgroup_folders() -> list[Path]:

@@ -6,9 +6,8 @@ the pods, containerd and its children, then mounts, network and control groups.
 
 import subprocess
 import time
-from pathlib import Path
 
-from tools.cluster import machine, mounts, packet_filter, processes
+from tools.cluster import machine, packet_filter, processes
 from tools.cluster.errors import ClusterError
 from tools.cluster.places import Places
 
@@ -22,7 +21,7 @@ def down(places: Places, *, purge: bool) -> None:
     machine.require_root()
     if machine.claimed_by() == places.state:
         _end_processes(places)
-        _unmount(places.state)
+        machine.unmount(places.state)
         _clean_packet_filter()
         machine.remove_bridge()
         _remove_cgroups()
@@ -42,15 +41,6 @@ def _end_processes(places: Places) -> None:
     machine.kill_pods()
     processes.end(processes.find(places.state), GRACE_SECONDS)
     machine.kill_pods()  # what a shim started at the last moment
-
-
-def _unmount(folder: Path) -> None:
-    for point in mounts.below(Path("/proc/self/mountinfo").read_text(), folder):
-        command = ["umount", "--lazy", str(point)]
-        subprocess.run(command, capture_output=True, check=False)
-    left = mounts.below(Path("/proc/self/mountinfo").read_text(), folder)
-    if left:
-        raise ClusterError(f"still mounted, unmount them by hand: {', '.join(map(str, left))}")
 
 
 def _clean_packet_filter() -> None:
