@@ -95,6 +95,7 @@ def start(state: Path, component: Component, log: Path) -> None:
         )
     while process.poll() is None and _look(process.pid) is None:
         time.sleep(0.005)  # the kernel shows the new environment a moment after the start
+    process.returncode = 0  # it outlives this command: Python must not complain of that
 
 
 def end(processes: Iterable[Process], grace_seconds: float) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tools.cluster import machine, processes, ready
+from tools.cluster import machine, processes, programs, ready
 from tools.cluster.components import NAMES
 from tools.cluster.places import Places
 
@@ -25,8 +25,11 @@ def log(places: Places, component: str) -> Path:
     return places.logs / f"{component}.log"
 
 
-def unready(places: Places) -> list[str]:
+def complaints(places: Places) -> list[str]:
     """What is not as it should be, a line each."""
+    holder = machine.claimed_by()
+    if holder != places.state:
+        return ["no cluster is up" + (f" here; one of {holder} is" if holder else "")]
     alive = {process.mark.component for process in processes.find(places.state)}
     found = [f"{name} does not run" for name in NAMES if name not in alive]
     if found:
@@ -38,27 +41,24 @@ def unready(places: Places) -> list[str]:
 
 def status(places: Places) -> bool:
     """Say how the cluster does; whether it does well."""
-    holder = machine.claimed_by()
-    if holder != places.state:
-        print("no cluster is up" + (f" here; one of {holder} is" if holder else ""))
-        return False
     for process in sorted(processes.find(places.state), key=lambda one: one.mark.component):
         print(f"{process.pid:>8}  {process.mark.component:<24} {Path(process.executable).name}")
-    complaints = unready(places)
-    print("\n".join(complaints) or f"ready: export KUBECONFIG={places.kubeconfig}")
-    return not complaints
+    found = complaints(places)
+    print("\n".join(found) or f"ready: export KUBECONFIG={places.kubeconfig}")
+    return not found
 
 
 def logs(places: Places, component: str | None, lines: int) -> None:
     """The last lines of one component or of all, and what is not ready."""
     for name in [component] if component else NAMES:
         print(f"==> {name}: {log(places, name)}\n{tail(log(places, name), lines)}\n", flush=True)
+    print("\n".join(complaints(places)) or "everything is ready", flush=True)
     if machine.claimed_by() == places.state:
-        print("\n".join(unready(places)) or "everything is ready", flush=True)
         _pods_not_running(places)
 
 
 def _pods_not_running(places: Places) -> None:
     chosen = "--field-selector=status.phase!=Running,status.phase!=Succeeded"
-    command = ["kubectl", f"--kubeconfig={places.kubeconfig}", "--request-timeout=5s"]
+    program = str(programs.built_folder(places.cache) / "kubectl")
+    command = [program, f"--kubeconfig={places.kubeconfig}", "--request-timeout=5s"]
     subprocess.run([*command, "get", "pods", "--all-namespaces", chosen], check=False)
