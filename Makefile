@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit check format protos generate lock clean
-.PHONY: cluster-up cluster-down cluster-logs
+.PHONY: cluster-up cluster-down cluster-logs cluster-images cluster-test
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ demo: $(READY) ## Train four islands on real digits and show what comes out
 	@$(BIN)/atoll run examples/digits.yaml --out $(OUT)
 
 test: $(READY) ## Run all tests that need no root
-	$(BIN)/pytest -n 2 --dist loadfile tests
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster tests
 
 unit: $(READY) ## Run the unit tests alone
 	$(BIN)/pytest tests/unit
@@ -84,6 +84,13 @@ cluster-down: $(READY) ## End it and leave nothing behind
 
 cluster-logs: $(READY) ## Show the last lines of its components, and what is not ready
 	@$(BIN)/python -m tools.cluster logs
+
+cluster-images: $(READY) ## Build Atoll's images from the code as it is, and load them into it
+	@$(BIN)/python -m tools.cluster images
+
+cluster-test: $(READY) ## Run the tests that need a cluster; without root they are skipped
+	@$(BIN)/python -m tools.cluster up --images --if-possible
+	$(BIN)/pytest tests/cluster
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from tools.cluster import bring_up, containers, images, lock, machine, places, report, take_down
+from tools.cluster import (
+    bring_up,
+    containers,
+    images,
+    lock,
+    machine,
+    places,
+    programs,
+    report,
+    take_down,
+)
 from tools.cluster.addresses import IMAGES
 from tools.cluster.components import NAMES, Wishes
 from tools.cluster.errors import ClusterError
@@ -55,6 +65,10 @@ def _up(found: Places, options: argparse.Namespace) -> int:
     foreign = foreign_cluster(os.environ, found)
     if foreign:
         print(f"KUBECONFIG={foreign} names a cluster: tests use that one, nothing is started")
+        return 0
+    reason = programs.impossible(found.cache, os.geteuid())
+    if reason and options.if_possible:
+        print(f"NO CLUSTER: {reason}; tests that need one will be skipped")
         return 0
     wishes = Wishes(audit=options.audit, flags=parse_flags(options.flag))
     machine.require_root()
@@ -114,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--audit", action=argparse.BooleanOptionalAction, default=True)
     up.add_argument("--flag", action="append", default=[], help="COMPONENT:--flag=value")
     up.add_argument("--images", action="store_true", help="Atoll's images too")
+    up.add_argument("--if-possible", action="store_true", help="no error where none can be")
     build = commands.add_parser(
         "images", parents=[everywhere], help="build and load Atoll's images"
     )

@@ -4,8 +4,7 @@ Safe to be ended at any moment and to be run again.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.cluster import certificates, containers, documents, machine, processes, programs, ready
@@ -29,6 +28,8 @@ class Cluster:
     places: Places
     programs: Programs
     components: tuple[Component, ...]
+    started: list[str] = field(default_factory=list)
+    """What has to run by now."""
 
     def component(self, name: str) -> Component:
         """The one of that name."""
@@ -60,6 +61,8 @@ def _prepare(places: Places, wishes: Wishes) -> Cluster:
     plugins = programs.cni_folder()
     if plugins is None:
         raise ClusterError(f"{programs.CNI_PACKAGE} brought no network plugins")
+    if not places.etcd.exists():  # the logs are an earlier cluster's
+        machine.remove(places.logs)
     for folder in (places.state, places.logs, places.run, places.volumes, places.configuration):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificates.make(places.certificates, certificates.current_time())
@@ -80,6 +83,7 @@ def _write(path: Path, text: str) -> None:
 
 def _ensure(cluster: Cluster, component: Component) -> None:
     places = cluster.places
+    cluster.started.append(component.name)
     present = processes.running(places.state, component)
     if present and present.mark.digest == processes.digest(component):
         return
@@ -125,10 +129,9 @@ def _await(cluster: Cluster, what: str, component_name: str) -> None:
 
 def _require_alive(cluster: Cluster) -> None:
     """What has been started must run on."""
-    started: Callable[[Component], bool] = lambda one: log(cluster.places, one.name).exists()  # noqa: E731
-    for component in filter(started, cluster.components):
-        if processes.running(cluster.places.state, component) is None:
-            raise _complaint(cluster, component.name, f"{component.name} has ended")
+    for name in cluster.started:
+        if processes.running(cluster.places.state, cluster.component(name)) is None:
+            raise _complaint(cluster, name, f"{name} has ended")
 
 
 def _complaint(cluster: Cluster, component_name: str, what: str) -> ClusterError:

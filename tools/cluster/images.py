@@ -67,8 +67,9 @@ class Builder:
 def build_and_load(places: Places, targets: Iterable[str], worker_lock: str) -> None:
     """Have the images of these targets, made of the code as it is, where pods find them."""
     install(IMAGE_PACKAGES)
-    builder = Builder(places.cache / "images", BASE_IMAGE, worker_lock)
+    builder = Builder(places.builds, BASE_IMAGE, worker_lock)
     builder.folder.mkdir(parents=True, exist_ok=True)
+    builder.run("rm", "--all")  # what a failed or a killed build left
     for left in builder.folder.glob(f"{PASSING}*"):  # by one that was killed
         _discard(left)
     if not builder.has(builder.base_image):

@@ -3,6 +3,7 @@
 All of it is taken before the first process starts and given back after the last one.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -12,13 +13,33 @@ from contextlib import suppress
 from pathlib import Path
 
 from tools.cluster import mounts
-from tools.cluster.addresses import BRIDGE, CGROUP, GATEWAY, PODS, PORTS
+from tools.cluster.addresses import BRIDGE, CGROUP, GATEWAY, NETWORK, PODS, PORTS
 from tools.cluster.errors import ClusterError
 from tools.cluster.places import CLAIM, Places
 from tools.cluster.processes import kill
 
 CGROUPS = Path("/sys/fs/cgroup")
 MOUNTS = Path("/proc/self/mountinfo")
+CNI_RESULTS = Path("/var/lib/cni/results")
+SHIM_SOCKETS = Path("/run/containerd/s")
+DEVICE_SOCKETS = Path("/var/lib/kubelet/device-plugins")
+POD_SOCKETS = Path("/var/lib/kubelet/pod-resources")
+SOCKET_FOLDERS = (SHIM_SOCKETS, DEVICE_SOCKETS, POD_SOCKETS)
+FIXED_FOLDERS = (
+    CNI_RESULTS,
+    Path("/var/lib/cni"),
+    SHIM_SOCKETS,
+    Path("/run/containerd"),
+    DEVICE_SOCKETS,
+    POD_SOCKETS,
+    Path("/var/lib/kubelet"),
+    Path("/var/log/containers"),
+    Path("/usr/libexec/kubernetes/kubelet-plugins/volume/exec"),
+    Path("/usr/libexec/kubernetes/kubelet-plugins/volume"),
+    Path("/usr/libexec/kubernetes/kubelet-plugins"),
+    Path("/usr/libexec/kubernetes"),
+)
+"""Inner ones first."""
 SYSCTL = Path("/proc/sys")
 CHANGED_SETTINGS = (
     "net/ipv4/ip_forward",
@@ -165,6 +186,19 @@ def restore_settings(places: Places) -> None:
     for name, value in noted.items():
         with suppress(OSError):
             (SYSCTL / name).write_text(value)
+
+
+def sweep() -> None:
+    """Remove what components write to places that cannot be chosen, where it is theirs alone."""
+    for result in CNI_RESULTS.glob(f"{NETWORK}-*"):
+        result.unlink()
+    for path in [path for folder in SOCKET_FOLDERS for path in folder.glob("*")]:
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(str(path)) == errno.ECONNREFUSED:
+                path.unlink()
+    for folder in FIXED_FOLDERS:
+        with suppress(OSError):  # of somebody else too, if it is not empty
+            folder.rmdir()
 
 
 def remove(path: Path) -> None:

@@ -86,6 +86,11 @@ class Places:
         return self.state / "images"
 
     @property
+    def builds(self) -> Path:
+        """The builder's storage: layers from which an image is built in seconds."""
+        return self.cache / "images"
+
+    @property
     def sysctl(self) -> Path:
         """Kernel settings as they were before."""
         return self.state / "sysctl.json"

@@ -52,6 +52,18 @@ CNI_PACKAGE = "containernetworking-plugins"
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 
 
+def impossible(cache: Path, user: int) -> str | None:
+    """Why there can be no cluster here."""
+    if user != 0:
+        return "it needs root"
+    if shutil.which("go") is None and not built_folder(cache).exists():
+        return "Go is missing, and nothing is built yet"
+    complete = system(PACKAGES).keys() == PACKAGES.keys() and cni_folder()
+    if shutil.which("apt-get") is None and not complete:
+        return "packages are missing, and there is no apt-get"
+    return None
+
+
 def provide(cache: Path) -> Programs:
     """Everything that the cluster runs; what is missing is built or installed."""
     install(PACKAGES)

@@ -5,10 +5,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from tools.cluster.addresses import DOMAIN, GATEWAY, NODE
+from tools.cluster.addresses import DOMAIN, GATEWAY, NODE, PORTS
 from tools.cluster.api import Api, etcd
 from tools.cluster.places import Places
 
+UNENDED = "status.phase!=Succeeded,status.phase!=Failed"
 DNS_ID = 0xA701
 Probe = Callable[[Places], bool]
 
@@ -30,13 +31,28 @@ def api_serves(places: Places) -> bool:
 
 
 def node_is_ready(places: Places) -> bool:
-    """The kubelet says so."""
-    return condition(Api(places.certificates).get(f"/api/v1/nodes/{NODE}").document) == "True"
+    """The kubelet says so, and knows its pods: the first may be from before its restart."""
+    api = Api(places.certificates)
+    if condition(api.get(f"/api/v1/nodes/{NODE}").document) != "True":
+        return False
+    known = api.get(f"/api/v1/nodes/{NODE}/proxy/pods")
+    given = api.get(f"/api/v1/pods?fieldSelector=spec.nodeName={NODE},{UNENDED}")
+    return known.ok and given.ok and uids(given.document) <= uids(known.document)
 
 
 def accounts_are_made(places: Places) -> bool:
     """Without it no pod of the default namespace is admitted."""
     return Api(places.certificates).get("/api/v1/namespaces/default/serviceaccounts/default").ok
+
+
+def listens(port: int) -> Probe:
+    """Whether somebody accepts connections there."""
+
+    def probe(_: Places) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    return probe
 
 
 def names_are_answered(_: Places) -> bool:
@@ -58,6 +74,12 @@ COMPONENT_PROBES: dict[str, Probe] = {
 """Asked before what needs them is started."""
 
 CLUSTER_PROBES: dict[str, tuple[str, Probe]] = {
+    "kube-controller-manager listens": (
+        "kube-controller-manager",
+        listens(PORTS["kube-controller-manager"][0]),
+    ),
+    "kube-scheduler listens": ("kube-scheduler", listens(PORTS["kube-scheduler"][0])),
+    "kube-proxy listens": ("kube-proxy", listens(PORTS["kube-proxy"][0])),
     "the default service account is there": ("kube-controller-manager", accounts_are_made),
     f"node {NODE} is Ready": ("kubelet", node_is_ready),
     "DNS answers": ("coredns", names_are_answered),
@@ -70,6 +92,11 @@ def condition(node: dict[str, Any]) -> str:
     conditions = node.get("status", {}).get("conditions", [])
     found = [one["status"] for one in conditions if one["type"] == "Ready"]
     return found[0] if found else "Unknown"
+
+
+def uids(pods: dict[str, Any]) -> set[str]:
+    """Which pods a list has."""
+    return {pod["metadata"]["uid"] for pod in pods.get("items") or []}
 
 
 def dns_question(name: str) -> bytes:

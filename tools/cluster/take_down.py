@@ -22,10 +22,12 @@ def down(places: Places, *, purge: bool) -> None:
     if machine.claimed_by() == places.state:
         _end_processes(places)
         machine.unmount(places.state)
+        machine.unmount(places.builds)
         _clean_packet_filter()
         machine.remove_bridge()
         _remove_cgroups()
         machine.restore_settings(places)
+        machine.sweep()
     elif processes.find(places.state):
         raise ClusterError(f"processes of {places.state} run, but the machine is not claimed by it")
     for path in (places.state,) if purge else places.passing:
