@@ -101,7 +101,6 @@ def kubelet(places: Places) -> str:
             "failCgroupV1": False,
             "failSwapOn": False,
             "enforceNodeAllocatable": ["pods"],
-            "localStorageCapacityIsolation": False,
             # A developer's disk is never as empty as a server's; an image that was loaded by hand
             # could not be pulled again.
             "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1%"},

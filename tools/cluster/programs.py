@@ -6,6 +6,7 @@ A build is done in a folder beside its place and renamed into it: what is there 
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
@@ -17,6 +18,9 @@ from tools.cluster.errors import ClusterError
 from tools.cluster.processes import SEARCHED
 
 SOURCES = Path(__file__).parent / "go"
+MAKING = ".making-"
+KEPT_SECONDS = 14 * 86400.0
+"""Two branches with different sources must not build in turns."""
 KUBERNETES = "v1.34.4"
 MODULES = {
     "kubernetes": (
@@ -108,28 +112,28 @@ def source_digest(folder: Path) -> str:
 def build(cache: Path) -> Path:
     """Build all that is not built yet; one at a time, however many ask."""
     folder = built_folder(cache)
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / ".lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        if not folder.exists():
-            _forget_others(folder)
-            _build_into(folder)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / ".lock").open("w") as lock:
+            flock(lock, LOCK_EX)
+            if not folder.exists():
+                _forget_old(folder.parent, time.time())
+                _build_into(folder)
+    os.utime(folder)
     return folder
 
 
-def _forget_others(folder: Path) -> None:
-    # Other sources' programs, and what a killed build left; the compiler's own cache stays.
-    for old in folder.parent.iterdir():
-        if old.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
+def _forget_old(bin_folder: Path, now: float) -> None:
+    """Remove what killed builds left, and programs of other sources that nobody uses any more."""
+    for old in filter(Path.is_dir, bin_folder.iterdir()):
+        if old.name.startswith(MAKING) or now - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old)
 
 
 def _build_into(folder: Path) -> None:
     if shutil.which("go") is None:
         raise ClusterError("Kubernetes is built with Go, which is not here: install Go 1.26")
-    making = Path(mkdtemp(prefix=".making-", dir=folder.parent))
+    making = Path(mkdtemp(prefix=MAKING, dir=folder.parent))
     for module, commands in MODULES.items():
         print(f"building {', '.join(commands)}: minutes, this once", flush=True)
         _go_build(module, making)

@@ -1,11 +1,19 @@
 """Programs are built once, and what is in the cache is whole."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tools.cluster.errors import ClusterError
-from tools.cluster.programs import MODULES, build, built_folder, source_digest, system
+from tools.cluster.programs import (
+    MODULES,
+    build,
+    built_folder,
+    impossible,
+    source_digest,
+    system,
+)
 
 ALL = {command for commands in MODULES.values() for command in commands}
 GO = """#!/bin/sh
@@ -36,13 +44,21 @@ def test_a_second_build_builds_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(calls.read_text().splitlines()) == len(MODULES)
 
 
-def test_what_a_killed_build_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_needs_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_go(tmp_path, monkeypatch, f'for x in {" ".join(ALL)}; do touch "$2/$x"; done')
     folder = built_folder(tmp_path)
-    for left in (".making-1", "v1.0.0-old"):
+    for left in (".making-1", "v1.0.0-old", "v1.0.0-used"):
         (folder.parent / left).mkdir(parents=True)
+    os.utime(folder.parent / "v1.0.0-old", (0, 0))
     build(tmp_path)
-    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+    kept = {path.name for path in folder.parent.iterdir() if path.is_dir()}
+    assert kept == {folder.name, "v1.0.0-used"}
+
+
+def test_a_user_without_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert impossible(tmp_path, 1000) == "it needs root"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert impossible(tmp_path, 0) == "Go is missing, and nothing is built yet"
 
 
 @pytest.mark.parametrize(
