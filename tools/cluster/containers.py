@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from tools.cluster.errors import ClusterError
 from tools.cluster.places import Places
 
 NAMESPACE = "k8s.io"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
 
 
 def ctr_command(places: Places, *arguments: str) -> list[str]:
@@ -47,6 +49,21 @@ def ensure_pause(places: Places, program: Path) -> None:
     archive.write_bytes(single_file_image(PAUSE_IMAGE, program.name, program.read_bytes()))
     load(places, archive)
     archive.unlink()
+
+
+def forget_replaced(places: Places) -> None:
+    """Let go of images whose name another one has by now, and so of their layers."""
+    names = replaced(ctr(places, "images", "ls"))
+    if names:
+        ctr(places, "images", "rm", *names)
+
+
+def replaced(listed: str) -> list[str]:
+    """The names by identity that no image with a real name stands behind any more."""
+    rows = [line.split() for line in listed.splitlines()[1:]]
+    images = [(row[0], next(word for word in row[1:] if DIGEST.match(word))) for row in rows]
+    named = {digest for name, digest in images if not name.startswith("sha256:")}
+    return [name for name, digest in images if digest not in named]
 
 
 def forget_containers(places: Places) -> bool:

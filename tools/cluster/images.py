@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 
 from tools.cluster import layout, machine
 from tools.cluster.addresses import IMAGES
-from tools.cluster.containers import ctr, ctr_command
+from tools.cluster.containers import ctr, ctr_command, forget_replaced
 from tools.cluster.errors import ClusterError
 from tools.cluster.places import Places
 from tools.cluster.programs import IMAGE_PACKAGES, install
@@ -85,6 +85,7 @@ def build_and_load(places: Places, targets: Iterable[str], worker_lock: str) -> 
             flush=True,
         )
     builder.run("rmi", "--prune")
+    forget_replaced(places)
 
 
 def _build(builder: Builder, target: str, name: str) -> None:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tools.cluster import layout
-from tools.cluster.containers import single_file_image
+from tools.cluster.containers import replaced, single_file_image
 from tools.cluster.images import Builder, build_arguments
 
 LISTED = """DIGEST SIZE AGE LABELS
@@ -38,6 +38,18 @@ def an_image(folder: Path, layers: list[str]) -> str:
 
 def test_what_containerd_says_that_it_has() -> None:
     assert layout.parse_layers(LISTED) == {"sha256:11": "sha256:aa", "sha256:22": "sha256:bb"}
+
+
+def test_an_image_goes_when_another_has_its_name() -> None:
+    old, new, pause = (f"sha256:{character * 64}" for character in "abc")
+    listed = (
+        "REF TYPE DIGEST SIZE PLATFORMS LABELS\n"
+        f"atoll.dev/worker:test type {new} 2.4 GiB linux/amd64 -\n"
+        f"pause:1 type {pause} 1.4 MiB linux/amd64 -\n"
+        f"sha256:{'1' * 64} type {old} 2.4 GiB linux/amd64 -\n"
+        f"sha256:{'2' * 64} type {pause} 1.4 MiB linux/amd64 -\n"
+    )
+    assert replaced(listed) == [f"sha256:{'1' * 64}"]
 
 
 def test_a_blob_says_how_it_is_compressed() -> None:
