@@ -190,8 +190,10 @@ def restore_settings(places: Places) -> None:
 
 def sweep() -> None:
     """Remove what components write to places that cannot be chosen, where it is theirs alone."""
-    for result in CNI_RESULTS.glob(f"{NETWORK}-*"):
-        result.unlink()
+    for result in CNI_RESULTS.glob(f"{NETWORK}-*-eth0"):
+        sandbox = result.name.removeprefix(f"{NETWORK}-").removesuffix("-eth0")
+        remove(CNI_RESULTS / f"cni-loopback-{sandbox}-lo")  # in which no network is named
+        remove(result)
     for path in [path for folder in SOCKET_FOLDERS for path in folder.glob("*")]:
         with socket.socket(socket.AF_UNIX) as client:
             if client.connect_ex(str(path)) == errno.ECONNREFUSED:
