@@ -77,6 +77,8 @@ class EvaluationStatus(FrozenModel):
 class TrainingJobStatus(FrozenModel):
     """The status of a TrainingJob."""
 
+    observed_generation: int | None = None
+    """Of the object that this was said of; None on a laptop."""
     state: JobState = "Pending"
     conditions: Items[Condition] = ()
     islands: Items[StepStatus] = ()

@@ -8,6 +8,8 @@ OperatorError
 |- BrokenFolderError    a file of the folder cannot be read: exit 65
 |- HubUnavailableError  the hub did not answer: asked again at the next pass, never shown
 |- NoClusterError       neither a kubeconfig nor a pod: exit 65
+|- SettingsError        the environment of the operator is not what the chart writes: exit 65
+|- StrangerError        a name is taken by an object of another job: tried again, and shown
 |- LeaseLostError       another replica may lead by now: this process must write no more
 `- ApiError             what the API server said instead of what was asked for
    |- retryable         the same request, or one decided anew, may succeed soon
@@ -72,6 +74,16 @@ class NoClusterError(OperatorError):
     """Nothing says which API server to speak to."""
 
     exit_code = ExitCode.FINAL
+
+
+class SettingsError(OperatorError):
+    """The operator is not set up as it should be."""
+
+    exit_code = ExitCode.FINAL
+
+
+class StrangerError(OperatorError):
+    """An object that this job needs is there, and belongs to somebody else."""
 
 
 class LeaseLostError(OperatorError):
