@@ -86,6 +86,9 @@ class HubOrder(Order):
     """What the artifacts of the job may take; None: what the disk holds."""
     neighbours: tuple[tuple[int, ...], ...] = ()
     """For each island, those whose snapshots it reads; () where islands exchange nothing."""
+    everybody: int = Field(default=0, ge=0)
+    """So many islands that read each other, all of them: as `neighbours` a thousand would be 4 MB,
+    which no object of a cluster may be."""
     common_basis: bool = False
     """Whether every island reads the first snapshot of any other, to align itself to."""
     host: str = "127.0.0.1"
@@ -93,6 +96,14 @@ class HubOrder(Order):
     """0 lets the system choose."""
     ready_file: str
     """Written, by rename, as `{"address": "HOST:PORT", "pid": N}` once the hub serves."""
+
+    @property
+    def around(self) -> tuple[tuple[int, ...], ...]:
+        """`neighbours`, written out."""
+        islands = tuple(range(self.everybody))
+        return self.neighbours or tuple(
+            (*islands[:island], *islands[island + 1 :]) for island in islands
+        )
 
 
 def read(text: str | bytes) -> dict[str, Any]:

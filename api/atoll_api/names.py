@@ -1,6 +1,7 @@
 """Every name that two processes must agree on, built here and nowhere else."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NewType
 
@@ -11,6 +12,8 @@ KIND = "TrainingJob"
 PLURAL = "trainingjobs"
 SINGULAR = "trainingjob"
 SHORT_NAME = "tj"
+APP = "atoll"
+MANAGER = "atoll-operator"
 MANAGED_BY = f"{GROUP}/operator"
 """This operator, in `spec.managedBy`."""
 
@@ -147,6 +150,40 @@ def parse_process_uri(uri: str) -> Process | None:
     """Who the URI of a certificate names; None for any other text than `Process.uri` writes."""
     match = _PROCESS_URI.fullmatch(uri)
     return Process(match["uid"], match["role"], int(match["index"])) if match else None
+
+
+def selector(job: str, role: Role | None = None) -> dict[str, str]:
+    """Labels by which the pods of a job, or of one of its roles, are found.
+
+    Never a version: the selectors of some kinds cannot change.
+    """
+    return {LABEL_JOB: job} | ({LABEL_ROLE: role} if role else {})
+
+
+def labels(
+    job: str, version: str, role: Role | None = None, island: int | None = None
+) -> dict[str, str]:
+    """The labels of an object; without a role, of one that belongs to the whole job."""
+    return {
+        "app.kubernetes.io/name": APP,
+        "app.kubernetes.io/instance": job,
+        "app.kubernetes.io/component": role or "job",
+        "app.kubernetes.io/managed-by": MANAGER,
+        "app.kubernetes.io/version": re.sub(r"[^-_.A-Za-z0-9]", "_", version)[:63].strip("-_."),
+        **selector(job, role),
+        **({} if island is None else {LABEL_ISLAND: str(island)}),
+    }
+
+
+def queue_labels(given: Mapping[str, str]) -> dict[str, str]:
+    """The labels of a TrainingJob that are passed on to its Jobs, for a queue to admit each.
+
+    None where the job as a whole is admitted already: it came from another cluster with a
+    workload of its own, and a queue would take every Job for that one.
+    """
+    if f"{QUEUE_DOMAIN}/prebuilt-workload-name" in given:
+        return {}
+    return {key: it for key, it in given.items() if key.startswith(f"{QUEUE_DOMAIN}/")}
 
 
 def is_reserved_key(key: str) -> bool:

@@ -88,14 +88,16 @@ def work_order(
 
 def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOrder:
     """The order of the hub."""
-    artifacts, merging = spec.artifacts, _merging(spec)
+    artifacts, merging, around = spec.artifacts, _merging(spec), neighbours(spec)
+    complete = all(len(it) == len(around) - 1 for it in around)
     return HubOrder(
         job=job,
         step=names.HUB,
         identity=place.identity,
         store=artifact_store(job, artifacts, place.folder, place.holder),
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
-        neighbours=neighbours(spec),
+        neighbours=() if complete else around,
+        everybody=len(around) if complete else 0,
         common_basis=merging is not None and merging.common_basis,
         host=place.host,
         port=place.port,

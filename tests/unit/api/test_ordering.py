@@ -4,7 +4,7 @@ import pytest
 from builders import job
 
 from atoll_api.hub_order import BucketStore, FolderStore
-from atoll_api.ordering import HubPlace, Place, hub_order, work_order
+from atoll_api.ordering import HubPlace, Place, hub_order, neighbours, work_order
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.work_order import (
     IdentityFiles,
@@ -145,3 +145,22 @@ def test_an_island_that_merges_is_done_when_its_step_is(norm_statistics: str) ->
         refs = refs_written(order_of(spec, step))
         assert refs[0] == step.writes
         assert step.island is None or f"islands/{step.island}/final" in refs
+
+
+@pytest.mark.parametrize("topology", ["Ring", "FullyConnected", "Bipartite"])
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_a_hub_is_told_who_reads_whom_in_few_words(topology: str, count: int) -> None:
+    merging = {"type": "IterativeMerge", "iterativeMerge": {"topology": {"type": topology}}}
+    spec = job(count, task={"type": "Classification"}, strategy=merging).spec
+    order = hub_order(IDENTITY, spec, HUB)
+
+    assert order.around == neighbours(spec)
+    complete = topology == "FullyConnected" or (topology, count) == ("Ring", 3)
+    assert (order.neighbours == ()) is complete
+    assert order.everybody == (count if complete else 0)
+
+
+def test_a_hub_of_islands_that_never_meet_is_told_of_nobody() -> None:
+    order = hub_order(IDENTITY, SPEC, HUB)
+
+    assert (order.around, order.neighbours, order.everybody) == ((), (), 0)

@@ -69,7 +69,7 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
 
 
 def _guard(order: HubOrder) -> Guard:
-    return Guard(order.job.uid, Circle.of(order.neighbours, common_basis=order.common_basis))
+    return Guard(order.job.uid, Circle.of(order.around, common_basis=order.common_basis))
 
 
 async def _keep_house(
