@@ -36,9 +36,7 @@ class Accepted:
     """In seconds since the epoch."""
 
 
-def blueprint_of(
-    resolved: ResolvedJob, view: JobView, settings: OperatorSettings
-) -> Blueprint:
+def blueprint_of(resolved: ResolvedJob, view: JobView, settings: OperatorSettings) -> Blueprint:
     """What the objects of a job are computed from."""
     shown = ManifestSettings(
         version=release(),

@@ -169,12 +169,8 @@ class KubernetesRuntime:
         due = self.clock() - self.memory.written_at >= max(rests)
         if not due and before is not None and _without_numbers(status) == _without_numbers(before):
             return
-        said = status.model_copy(update={"observed_generation": view.generation})
-        body = {**view.document(), "status": said.to_document()}
-        body["metadata"]["resourceVersion"] = view.resource_version
-        written = await self.api.replace(TRAINING_JOBS, body, subresource="status")
+        self.saw(await replace_status(self.api, view, status))
         self.memory.written_at = self.clock()
-        self.saw(view_of(written))
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Keep them as Events. They are for people: one that is lost, is lost."""
@@ -243,6 +239,18 @@ class KubernetesRuntime:
         except AlreadyExistsError:
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
             require_owned(await self.api.get(resource, key), self.subject.view)
+
+
+async def replace_status(api: Api, view: JobView, status: TrainingJobStatus) -> JobView:
+    """Write the status of this version of a job; the job as it is then.
+
+    Raises:
+        ConflictError: the job has changed meanwhile.
+    """
+    said = status.model_copy(update={"observed_generation": view.generation})
+    body = {**view.document(), "status": said.to_document()}
+    body["metadata"]["resourceVersion"] = view.resource_version
+    return view_of(await api.replace(TRAINING_JOBS, body, subresource="status"))
 
 
 def keeps_artifacts(spec: TrainingJobSpec) -> bool:

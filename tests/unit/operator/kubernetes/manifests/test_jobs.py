@@ -72,13 +72,14 @@ def test_a_worker_is_told_its_step(step: str) -> None:
     document = job_of(blueprint(), step)
     container = container_of(document)
     assert container["command"] == ["python", "-m", "atoll_worker"]
-    assert container["args"] == ["--job", "/etc/atoll/job/job.json", "--step", step]
+    assert container["args"][:4] == ["--job", "/etc/atoll/job/job.json", "--step", step]
+    assert container["args"][4:] == ["--health-port", "9464"]
     assert env_of(document)["ATOLL_STEP"] == step
 
 
 def test_an_indexed_worker_is_told_by_its_index() -> None:
     document = islands_job(blueprint(**MERGING))
-    assert container_of(document)["args"][-1] == "island-$(JOB_COMPLETION_INDEX)"
+    assert container_of(document)["args"][3] == "island-$(JOB_COMPLETION_INDEX)"
     env = env_of(document)
     assert env["ATOLL_STEP"] == "island-$(JOB_COMPLETION_INDEX)"
     path = "metadata.annotations['batch.kubernetes.io/job-completion-index']"

@@ -1,0 +1,218 @@
+"""One pass over one TrainingJob: accept it, reconcile it, say when to look again.
+
+Reads TrainingJobs as they were seen last and children from mirrors; whatever is stale is caught by
+names that are taken and by resource versions, and looked at again.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from atoll_api import names
+from atoll_api.problems import InvalidJobError
+from atoll_api.spec import TrainingJob, TrainingJobSpec
+from atoll_operator.errors import ConflictError, NotFoundError
+from atoll_operator.hearing import Hearing, HubClient
+from atoll_operator.kubernetes.accepting import Accepted, accept, blueprint_of, find_accepted
+from atoll_operator.kubernetes.api import Api, Key, Propagation
+from atoll_operator.kubernetes.authority import OperatorAuthority
+from atoll_operator.kubernetes.resources import STATEFUL_SETS, TRAINING_JOBS
+from atoll_operator.kubernetes.runtime import KubernetesRuntime, Memory, Subject, replace_status
+from atoll_operator.kubernetes.settings import OperatorSettings
+from atoll_operator.kubernetes.training_jobs import JobView, current, problems_of, seconds_of
+from atoll_operator.kubernetes.world import World
+from atoll_operator.plan.model import Ongoing, Plan
+from atoll_operator.plan.status import ended_in, refused
+from atoll_operator.reconcile import reconcile_once
+
+RESYNC_SECONDS: Final = 300.0
+"""How long a job may be left alone when nothing says that it changed."""
+HUB_KEPT_SECONDS: Final = 24 * 3600.0
+"""How long artifacts in an emptyDir can be read after the end, where no TTL is set."""
+DIRTY_SECONDS: Final = 1.0
+"""Until a look at what the last pass has begun, should no watch say so."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Known:
+    """What is kept of a job between passes."""
+
+    uid: str
+    memory: Memory
+    accepted: Accepted | None = None
+    parsed: tuple[int, TrainingJob] | None = None
+    """The job as it was parsed last, and of which generation."""
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What a controller works with.
+
+    Attributes:
+        api: writes only while this process leads.
+        world: what is seen of all children.
+        hub_client: asks hubs.
+        authority: signs for the operator.
+        settings: how it is set up.
+    """
+
+    api: Api
+    world: World
+    hub_client: HubClient
+    authority: OperatorAuthority
+    settings: OperatorSettings
+
+
+class Controller:
+    """Knows every TrainingJob by its last version; `work` is the work of a queue of their keys."""
+
+    def __init__(self, hands: Hands, now: Callable[[], float] = time.time) -> None:
+        """`now` in seconds since the epoch."""
+        self._hands = hands
+        self._now = now
+        self._views: dict[Key, JobView] = {}
+        self._known: dict[Key, _Known] = {}
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def saw(self, view: JobView) -> None:
+        """Take a version of a job, unless a newer one is known."""
+        before = self._views.get(view.key)
+        if before is not None and before.uid == view.uid and _newer(before, view):
+            return
+        self._views[view.key] = view
+
+    def gone(self, key: Key, uid: str) -> None:
+        """A job is there no more; what it owned follows it."""
+        view = self._views.get(key)
+        if view is not None and view.uid == uid:
+            del self._views[key]
+            self._known.pop(key, None)
+
+    async def work(self, key: Key) -> float | None:
+        """One pass; seconds until the next, None when nothing is left to do.
+
+        Raises:
+            OperatorError: to be tried again, later each time.
+        """
+        view = self._views.get(key)
+        if view is None or view.deleting:
+            self._known.pop(key, None)
+            return None
+        known = self._known.get(key)
+        if known is None or known.uid != view.uid:
+            known = self._known[key] = _Known(view.uid, Memory())
+        try:
+            job = _parsed(known, view)
+        except InvalidJobError as error:
+            await self._refuse(view, error)
+            return None
+        if job.spec.managed_elsewhere:
+            return None
+        return await self._reconcile(view, known, job)
+
+    async def _reconcile(self, view: JobView, known: _Known, job: TrainingJob) -> float | None:
+        await self._accept(view, known, job)
+        runtime = self._runtime(view, known, job)
+        plan = await reconcile_once(job.model_copy(update={"spec": runtime.subject.spec}), runtime)
+        view = self._views.get(view.key, view)  # as this pass has written it
+        if ended_in(view.status) is not None and not plan.actions:
+            return await self._expire(view, runtime.subject.spec)
+        return self._next_look(view, runtime.subject.spec, plan)
+
+    async def _accept(self, view: JobView, known: _Known, job: TrainingJob) -> None:
+        """Write the job down once; a job that is suspended from the beginning waits for that."""
+        if known.accepted is not None:
+            return
+        hands = self._hands
+        known.accepted = await find_accepted(hands.api, view)
+        begins = not job.spec.suspend and ended_in(view.status) is None
+        if known.accepted is None and begins:
+            known.accepted = await accept(hands.api, job, view, hands.settings, hands.authority)
+
+    def _runtime(self, view: JobView, known: _Known, job: TrainingJob) -> KubernetesRuntime:
+        hands, accepted = self._hands, known.accepted
+        subject = Subject(view, job.spec, None, view.created_at)
+        if accepted is not None:
+            spec = current(accepted.resolved.spec, job.spec)
+            blueprint = blueprint_of(accepted.resolved, view, hands.settings)
+            subject = Subject(view, spec, blueprint, accepted.at)
+            if known.memory.hearing is None:
+                identity = hands.authority.identity(view.uid, accepted.trusted, datetime.now(UTC))
+                seconds = hands.settings.poll_seconds
+                known.memory.hearing = Hearing(hands.hub_client, identity, seconds)
+        return KubernetesRuntime(
+            api=hands.api,
+            subject=subject,
+            scene=hands.world.scene(view.key, view.uid),
+            memory=known.memory,
+            saw=self.saw,
+            reporter=hands.settings.pod,
+        )
+
+    async def _refuse(self, view: JobView, error: InvalidJobError) -> None:
+        """Say why a job cannot be run; nothing of it is started."""
+        problems = problems_of(error)
+        _log.warning("%s is refused: %s", view.key, problems)
+        status = refused(view.status, problems, self._now())
+        if status != view.status:
+            self.saw(await replace_status(self._hands.api, view, status))
+
+    async def _expire(self, view: JobView, spec: TrainingJobSpec) -> float | None:
+        """Delete a job that has ended, when its time is over; what it owns goes with it."""
+        seconds = spec.run_policy.ttl_seconds_after_finished
+        ended = view.status.completion_time if view.status else None
+        if ended is None:
+            return None
+        left = seconds_of(ended) + (HUB_KEPT_SECONDS if seconds is None else seconds) - self._now()
+        if left > 0:
+            return left
+        if seconds is None:
+            await self._retire_hub(view)
+            return None
+        with suppress(NotFoundError, ConflictError):
+            await self._hands.api.delete(
+                TRAINING_JOBS, view.key, propagation=Propagation.BACKGROUND, uid=view.uid
+            )
+        return None
+
+    async def _retire_hub(self, view: JobView) -> None:
+        """A hub that stayed so that its artifacts could be read has stayed long enough."""
+        key = Key(view.key.namespace, names.hub_object(view.key.name))
+        hub = self._hands.world.scene(view.key, view.uid).hub_set
+        if hub is not None and hub.replicas:
+            with suppress(NotFoundError):
+                patch = {"spec": {"replicas": 0}}
+                await self._hands.api.merge_patch(STATEFUL_SETS, key, patch)
+
+    def _next_look(self, view: JobView, spec: TrainingJobSpec, plan: Plan) -> float:
+        """Soon while hubs have to be asked; when the deadline is; now and then anyway."""
+        looks = [RESYNC_SECONDS]
+        if plan.actions:
+            looks.append(DIRTY_SECONDS)
+        if isinstance(plan.outcome, Ongoing):
+            looks.append(self._hands.settings.poll_seconds)
+            limit = spec.run_policy.active_deadline_seconds
+            if limit is not None and view.status and view.status.start_time:
+                looks.append(seconds_of(view.status.start_time) + limit - self._now())
+        return max(min(looks), 0.1)
+
+
+def _parsed(known: _Known, view: JobView) -> TrainingJob:
+    if known.parsed is None or known.parsed[0] != view.generation:
+        known.parsed = (view.generation, view.parse())
+    return known.parsed[1]
+
+
+def _newer(one: JobView, other: JobView) -> bool:
+    """Whether the first is the newer version; versions of one server are numbers that grow."""
+    if one.resource_version.isdecimal() and other.resource_version.isdecimal():
+        return int(one.resource_version) > int(other.resource_version)
+    return False

@@ -1,0 +1,159 @@
+"""The operator as a process: watches from the beginning, works while it leads, stops cleanly."""
+
+import asyncio
+import logging
+import random
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from atoll_operator import progress
+from atoll_operator.errors import ApiError, OperatorError
+from atoll_operator.kubernetes import handlers, health
+from atoll_operator.kubernetes.api import Api, Key
+from atoll_operator.kubernetes.authority import OperatorAuthority, load_authority
+from atoll_operator.kubernetes.backoff import Backoff
+from atoll_operator.kubernetes.client import ApiServer, ClientOptions, read_configuration
+from atoll_operator.kubernetes.controller import Controller, Hands
+from atoll_operator.kubernetes.fencing import Fenced
+from atoll_operator.kubernetes.leader import Candidate, Elector, new_identity
+from atoll_operator.kubernetes.lease import LeaseTiming
+from atoll_operator.kubernetes.settings import OperatorSettings
+from atoll_operator.kubernetes.work_queue import Pass, WorkQueue
+from atoll_operator.kubernetes.world import Wiring, World
+
+_BACKOFF: Final = Backoff(first_seconds=0.2, max_seconds=60.0)
+_RETRY_SECONDS: Final = 2.0
+_DEAF_SECONDS: Final = 300.0
+"""Watches that heard nothing for so long, bookmarks included, will hear nothing more."""
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: OperatorSettings) -> None:
+    """Until SIGTERM or SIGINT.
+
+    Raises:
+        LeaseLostError: another replica leads; this process must end.
+        NoClusterError: nothing says which API server to speak to.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    configuration = await read_configuration()
+    async with ApiServer(configuration, ClientOptions()) as api:
+        authority = await _authority(api, settings)
+        operator = _Operator(api, authority, settings)
+        server = await health.serve(settings.health_port, operator.answers())
+        async with server:
+            await operator.run(stop)
+
+
+async def _authority(api: Api, settings: OperatorSettings) -> OperatorAuthority:
+    """As soon as the API server answers."""
+    key = Key(settings.namespace, settings.authority)
+    while True:
+        try:
+            return await load_authority(api, key, datetime.now(UTC))
+        except ApiError as error:
+            _log.warning("the authority in Secret %s cannot be read: %s", key, error)
+            if not error.retryable:
+                raise
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+class _Operator:
+    """All tasks of the process, and how they end."""
+
+    def __init__(
+        self, api: ApiServer, authority: OperatorAuthority, settings: OperatorSettings
+    ) -> None:
+        chance = random.random
+        lease = Key(settings.namespace, settings.lease)
+        candidate = Candidate(lease, new_identity(settings.pod), LeaseTiming(10.0, 7.0, 2.0))
+        self._settings = settings
+        self._elector = Elector(api, candidate, chance, on_trouble=_say_trouble("the lease"))
+        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, _say_pass)
+        self._queue.pause()
+        wiring = Wiring(self._queue.add, chance, _say_trouble("a watch"))
+        self._world = World(api, settings.namespaces, wiring)
+        fenced = Fenced(api, self._elector.seconds_left)
+        hands = Hands(fenced, self._world, progress, authority, settings)
+        self._controller = Controller(hands)
+
+    def answers(self) -> health.Answers:
+        """What its probes are told."""
+
+        def hears() -> bool:
+            return not self._world.is_synced() or self._world.age() < _DEAF_SECONDS
+
+        return {"/healthz": hears, "/readyz": self._world.is_synced}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop, or until something that must go on has ended."""
+        handled = handlers.registry(self._controller, self._queue)
+        going = [
+            asyncio.create_task(self._world.run(), name="world"),
+            asyncio.create_task(self._elector.run(), name="elector"),
+            asyncio.create_task(
+                handlers.watch_jobs(handled, self._settings.namespaces, stop), name="kopf"
+            ),
+            asyncio.create_task(self._lead(), name="lead"),
+        ]
+        working = asyncio.create_task(
+            self._queue.run(self._controller.work, self._settings.workers), name="queue"
+        )
+        told = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await _first_of(told, working, *going)
+        finally:
+            self._queue.stop()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(working, return_exceptions=True)
+            await _cancel(told, *going)
+            await self._elector.release()
+
+    async def _lead(self) -> None:
+        """Work from the moment that this process leads and has seen everything."""
+        await self._elector.leading.wait()
+        await self._world.synced()
+        _log.info("leading")
+        self._queue.resume()
+        await asyncio.Event().wait()
+
+
+async def _first_of(told: "asyncio.Task[Any]", *tasks: "asyncio.Task[Any]") -> None:
+    """Wait for the word to stop; raise what a task raised that was to go on."""
+    done, _ = await asyncio.wait((told, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {told}:
+        if (error := task.exception()) is not None:
+            raise error
+        if not told.done() and task.get_name() != "kopf":
+            raise OperatorError(f"{task.get_name()} ended though nobody told it to")
+
+
+async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _say_pass(ended: Pass[Key]) -> None:
+    if ended.error is None:
+        return
+    expected = isinstance(ended.error, OperatorError)
+    _log.warning(
+        "%s: %s (failure %d in a row)",
+        ended.key,
+        str(ended.error) or type(ended.error).__name__,
+        ended.failures,
+        exc_info=None if expected else ended.error,
+    )
+
+
+def _say_trouble(what: str) -> Any:
+    def say(error: ApiError) -> None:
+        _log.warning("%s: %s", what, error)
+
+    return say
