@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -14,17 +15,23 @@ _UNREADABLE = "?"
 """The state of a job whose status is of another release."""
 
 
+_WORDS = ("NAMESPACE", "NAME", "STATE", "STRATEGY")
+_NUMBERS = ("ISLANDS", "PROGRESS", "LEFT", "AGE")
+
+
 def table(jobs: Sequence[JobOnCluster], now: float, *, with_namespace: bool) -> Table:
-    """A row a job; `now` in seconds since the epoch."""
-    grid = Table(box=None, pad_edge=False)
-    for heading in (*(("NAMESPACE",) if with_namespace else ()), "NAME", "STATE", "STRATEGY"):
-        grid.add_column(heading, no_wrap=True)
-    for heading in ("ISLANDS", "PROGRESS", "LEFT", "AGE"):
-        grid.add_column(heading, justify="right", no_wrap=True)
+    """A row a job; `now` in seconds since the epoch. Where there is no room, only words are cut."""
+    first = 0 if with_namespace else 1
+    headings = (*_WORDS, *_NUMBERS)[first:]
+    rows = [_row(job, now)[first:] for job in jobs]
+    grid = Table(box=None, pad_edge=False, expand=True)
+    for heading, *cells in zip(headings, *rows, strict=False):  # a row has one more: words
+        width = max(map(len, (heading, *cells)))
+        side: JustifyMethod = "left" if heading in _WORDS else "right"
+        grid.add_column(heading, justify=side, min_width=width, no_wrap=True)
     grid.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
-    for job in jobs:
-        namespace = (Text(job.view.key.namespace),) if with_namespace else ()
-        grid.add_row(*namespace, *_row(job, now))
+    for row in rows:
+        grid.add_row(*row)
     return grid
 
 
@@ -41,6 +48,7 @@ def _row(job: JobOnCluster, now: float) -> tuple[Text, ...]:
     state = "Deleting" if job.view.deleting else status.state if status else unknown
     eta = status.progress.eta_seconds if status else None
     return (
+        Text(job.view.key.namespace),
         Text(job.name),
         Text(state, style=_STYLES.get(state, "")),
         Text(str(spec.get("strategy", {}).get("type", ""))),

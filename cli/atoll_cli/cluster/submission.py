@@ -157,18 +157,19 @@ def _parsed(known: JobOnCluster) -> TrainingJob:
         ) from error
 
 
-def sentences(done: Submitted, title: str, namespace: str, *, dry_run: bool) -> list[str]:
-    """What became of a job, for people; `title` is how they call it."""
+def sentences(done: Submitted, name: str, place: Place, *, dry_run: bool) -> list[str]:
+    """What became of a job, for people."""
     would = "would be " if dry_run else ""
-    look = "" if dry_run else f"; `atoll status {title} --watch` shows how far it is"
+    look = f"; `atoll status {name}{place.flags} --watch` shows how far it is"
     match done.outcome:
         case "Created":
-            return [f"{title}: {would}created in namespace {namespace}{look}"]
+            where = f"namespace {place.namespace} of {place.title}"
+            return [f"{name}: {would}created in {where}{'' if dry_run else look}"]
         case "Same":
-            return [f"{title}: is there already, and is the same job{_state(done)}"]
+            return [f"{name}: is there already, and is the same job{_state(done)}"]
         case "Changed":
             told = done.changes.told if done.changes else ()
-            return [f"{title}: {would}changed: {it}" for it in told]
+            return [f"{name}: {would}changed: {it}" for it in told]
 
 
 def _state(done: Submitted) -> str:

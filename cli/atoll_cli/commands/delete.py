@@ -26,10 +26,10 @@ def command(job: str, *, wanted: Wanted, yes: bool) -> None:
     for line in deletion.what_goes(found):
         print(line)
     if not yes and not _agreed(target):
-        print(f"{target.title}: nothing was deleted")
+        print(f"{target.name}: nothing was deleted")
         return
     connection.ask(target.place, lambda api: jobs.delete(api, found))
-    print(f"{target.title}: deleted; its pods end within half a minute")
+    print(f"{target.name}: deleted; its pods end within half a minute")
 
 
 def _agreed(target: ClusterJob) -> bool:

@@ -19,4 +19,4 @@ def command(job: str, *, wanted: Wanted) -> None:
         target.place, lambda api: jobs.suspend(api, target.place, target.name, wanted=False)
     )
     said = "goes on" if done else "is not suspended"
-    print(f"{target.title}: {said}; `atoll status {target.title} --watch` shows how far it is")
+    print(f"{target.name}: {said}; `atoll status {target.title} --watch` shows how far it is")

@@ -59,8 +59,17 @@ def _show(target: Run | ClusterJob, *, as_json: bool) -> None:
         return
     console = Console()
     console.print(live.table(status, live.Clocks(), time.monotonic()))
-    for line in _conditions(status):
-        console.print(line, markup=False, soft_wrap=True)
+    for line in (*_held_up(status), *_conditions(status)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _held_up(status: TrainingJobStatus) -> list[str]:
+    """What steps wait for, in full: the table has little room for it. One line a reason."""
+    steps: dict[str, list[str]] = {}
+    for step in live.steps_of(status):
+        if step.state == "Pending" and step.message:
+            steps.setdefault(step.message, []).append(step.name)
+    return [f"… {', '.join(named)}: {why}" for why, named in steps.items()]
 
 
 def _conditions(status: TrainingJobStatus) -> list[str]:

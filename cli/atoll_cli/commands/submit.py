@@ -44,9 +44,9 @@ def command(file: Path, *, wanted: Wanted, watch: bool, plain: bool, dry_run: bo
     wished = submission.Submission(document, job)
     place = submission.place_of(wished, find_place(wanted), namespace_given=bool(wanted.namespace))
     done = connection.ask(place, lambda api: submission.submit(api, place, wished, dry_run=dry_run))
-    target = ClusterJob(place, wished.name)
-    for line in submission.sentences(done, target.title, place.namespace, dry_run=dry_run):
+    for line in submission.sentences(done, wished.name, place, dry_run=dry_run):
         print(line)
     if watch and not dry_run:
+        target = ClusterJob(place, wished.name)
         return watching.until_ended(Console(), target, plain=plain)
     return None

@@ -23,4 +23,4 @@ def command(job: str, *, wanted: Wanted) -> None:
         target.place, lambda api: jobs.suspend(api, target.place, target.name, wanted=True)
     )
     said = "stops; its work is saved" if done else "is suspended already"
-    print(f"{target.title}: {said}; `atoll resume {target.title}` lets it go on")
+    print(f"{target.name}: {said}; `atoll resume {target.title}` lets it go on")
