@@ -12,9 +12,10 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit check format protos generate lock clean
+.PHONY: cluster-up cluster-down cluster-logs cluster-images cluster-test
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the environment alone (.venv)
 
@@ -34,7 +35,7 @@ demo: $(READY) ## Train four islands on real digits and show what comes out
 	@$(BIN)/atoll run examples/digits.yaml --out $(OUT)
 
 test: $(READY) ## Run all tests that need no root
-	$(BIN)/pytest -n 2 --dist loadfile tests
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster tests
 
 unit: $(READY) ## Run the unit tests alone
 	$(BIN)/pytest tests/unit
@@ -60,11 +61,36 @@ generate: $(READY) ## Write the generated files: protos/gen and the CRD
 	$(BIN)/python tools/generate_protos.py
 	$(BIN)/python tools/generate_crd.py
 
-lock: ## Resolve pyproject.toml into requirements.lock anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
-	echo "uv" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate - -o tools/bootstrap.lock
+# What torch loads on a machine with GPUs only; it starts and trains without (tests/cluster).
+GPU_ONLY := triton cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header
+
+lock: ## Resolve pyproject.toml into the locks anew (needs uv)
+	$(COMPILE) --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --no-annotate --extra operator -c requirements.lock pyproject.toml \
+	  -o requirements-operator.lock
+	$(COMPILE) --no-annotate --extra worker --extra objects -c requirements.lock pyproject.toml \
+	  -o requirements-worker.lock
+	$(COMPILE) --no-annotate --extra worker --extra objects -c requirements.lock pyproject.toml \
+	  $(addprefix --no-emit-package ,$(GPU_ONLY)) -o requirements-worker-cpu.lock
+	echo "uv" | $(COMPILE) --no-annotate - -o tools/bootstrap.lock
+
+cluster-up: $(READY) ## Start a real Kubernetes on this machine, or repair it (root)
+	@$(BIN)/python -m tools.cluster up
+
+cluster-down: $(READY) ## End it and leave nothing behind
+	@$(BIN)/python -m tools.cluster down
+
+cluster-logs: $(READY) ## Show the last lines of its components, and what is not ready
+	@$(BIN)/python -m tools.cluster logs
+
+cluster-images: $(READY) ## Build Atoll's images from the code as it is, and load them into it
+	@$(BIN)/python -m tools.cluster images
+
+cluster-test: $(READY) ## Run the tests that need a cluster; without root they are skipped
+	@$(BIN)/python -m tools.cluster up --images --if-possible
+	$(BIN)/pytest tests/cluster
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -33,6 +33,16 @@ def not_running(reason: str, message: str) -> Claim:
     return Claim("Running", "False", reason, message)
 
 
+def refused(message: str) -> Claim:
+    """The spec is not valid: all its problems, in one message."""
+    return Claim("Accepted", "False", "Invalid", message)
+
+
+def suspended(message: str) -> Claim:
+    """Nothing runs, as the user asked; the work is saved."""
+    return Claim("Suspended", "True", "Stopped", message)
+
+
 def degraded(message: str) -> Claim:
     """Islands were lost, and the job goes on without them."""
     return Claim("Degraded", "True", "IslandLost", message)

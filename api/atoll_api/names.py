@@ -58,6 +58,8 @@ MEAN_REF = Ref("mean")
 MERGED_REF = Ref("merged")
 """The one model that a strategy which merges ends with."""
 REPORT_REF = Ref("report")
+PAGE_REF = Ref("page")
+"""The files of the report, of a job whose folders nobody can open."""
 
 ISLAND = "island"
 """Role of whoever trains an expert."""

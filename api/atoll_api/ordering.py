@@ -45,6 +45,8 @@ class Place:
     """0 lets the system choose."""
     advertised: str = ""
     """What an island's neighbours dial, if that is another."""
+    publish_page: bool = False
+    """Whether the report's files are published too, since nobody can open that folder."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ def _evaluation(spec: TrainingJobSpec, _process: Process, place: Place) -> dict[
         "evaluation": spec.evaluation,
         "baseline": spec.baseline.enabled,
         "report_folder": place.report_folder,
+        "publish_page": place.publish_page,
     }
 
 

@@ -82,6 +82,7 @@ def order_of(resolved: ResolvedJob, process: Process) -> WorkOrder:
         listen=ALL_ADDRESSES,
         listen_port=names.ISLAND_PORT,
         advertised=f"{pod}:{names.ISLAND_PORT}",
+        publish_page=True,
     )
     return work_order(resolved.job, resolved.spec, process, place)
 

@@ -4,13 +4,13 @@ from typing import Literal
 
 from atoll_api.base import FrozenModel, Items
 
-JobState = Literal["Pending", "Running", "Merging", "Evaluating", "Complete", "Failed"]
+JobState = Literal["Pending", "Suspended", "Running", "Merging", "Evaluating", "Complete", "Failed"]
 """For people; machines read the conditions."""
 
 StepState = Literal["Waiting", "Pending", "Running", "Succeeded", "Failed"]
 """Waiting: its needs are not there. Pending: started, but not a word from it yet."""
 
-ConditionType = Literal["Accepted", "Running", "Degraded", "Complete", "Failed"]
+ConditionType = Literal["Accepted", "Running", "Suspended", "Degraded", "Complete", "Failed"]
 
 
 class Condition(FrozenModel):

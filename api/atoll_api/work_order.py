@@ -7,7 +7,7 @@ before it looks at anything else.
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -223,6 +223,8 @@ class EvaluateOrder(WorkerOrder):
     baseline: bool
     report_folder: str
     """Where `report.json` and `report.html` are written."""
+    publish_page: bool = False
+    """Whether these files are published as well, as `page`: nobody can open that folder."""
 
 
 WorkOrder = Annotated[
@@ -236,6 +238,8 @@ WorkOrder = Annotated[
     | EvaluateOrder,
     Field(discriminator="role"),
 ]
+STEP_ROLES: Final = frozenset(get_args(Role)) - {"hub"}
+"""All that do a step and end; the hub stays."""
 
 _ADAPTER: TypeAdapter[WorkOrder] = TypeAdapter(WorkOrder)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import Ref, StepName
 from atoll_api.status import TrainingJobStatus
+from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import (
     LIVE_STATES,
     Action,
@@ -99,9 +100,9 @@ class FakeRuntime:
         """Replace the status."""
         self.status = status
 
-    async def tell(self, events: Sequence[str]) -> None:
+    async def tell(self, events: Sequence[Event]) -> None:
         """Remember the events."""
-        self.events += events
+        self.events += [event.message for event in events]
 
     async def wait(self, timeout_seconds: float) -> None:
         """Let the time pass; nothing happens by itself."""

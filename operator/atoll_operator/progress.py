@@ -15,6 +15,7 @@ from atoll.progress.v1 import progress_pb2 as pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_api import names
 from atoll_api.names import Process, Ref, StepName
+from atoll_api.status import Metric
 from atoll_operator.errors import HubUnavailableError
 from atoll_operator.identity import Identity
 from atoll_operator.plan.model import Binding, StepProgress
@@ -96,6 +97,7 @@ def _progress(step: pb.StepProgress) -> StepProgress:
             step.samples_per_second if step.HasField("samples_per_second") else None
         ),
         message=step.message,
+        metrics=tuple(Metric(name=m.name, model=m.model, value=m.value) for m in step.metrics),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from atoll_api.status import TrainingJobStatus
+from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import Action, Observed
 
 
@@ -29,7 +30,7 @@ class Runtime(Protocol):
         """Replace the status, whole, in one write."""
         ...
 
-    async def tell(self, events: Sequence[str]) -> None:
+    async def tell(self, events: Sequence[Event]) -> None:
         """Tell people what changed; called only after the status write that says so."""
         ...
 

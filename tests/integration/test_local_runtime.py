@@ -160,7 +160,7 @@ async def test_stop_lets_children_save_and_a_rerun_resumes(
     runner.stop.set()
 
     assert await going == Stopped()
-    assert runner.statuses[-1].state == "Pending"
+    assert runner.statuses[-1].state == "Suspended"
     assert not any(alive(pid) for step in ("hub", *WORKERS) for pid in stubs.attempts(step))
 
     runner.stop.clear()

@@ -164,3 +164,68 @@ def test_an_island_that_is_late_merges_with_nobody_and_comes_back(tmp_path: Path
     code, output = run.finish()
     assert code == ExitCode.OK, output
     assert {f"islands/1/merges/{r}" for r in range(4)} < digests(run.folder).keys()
+
+
+CLASSIFIER = {"type": "Classification", "classification": {"normalization": "BatchNorm"}}
+GOSSIP = {
+    "type": "SingleMerge",
+    "singleMerge": {
+        "gossip": {"peersPerRound": 0.7, "stepsPerRound": ROUND // 2},
+        "evaluations": 0,  # the merge waits for nothing but the last weights
+    },
+}
+FULL = {"topology": {"type": "FullyConnected"}, "stepsPerRound": ROUND}
+DILOCO = {"type": "IterativeMerge", "iterativeMerge": {**FULL, "mix": {"type": "OuterNesterov"}}}
+APART = {"type": "IterativeMerge", "iterativeMerge": {**FULL, "initialization": "Independent"}}
+
+
+def classifier(strategy: dict[str, Any]) -> dict[str, Any]:
+    """Three islands with BatchNorm and two rounds' worth of steps."""
+    return {
+        "task": CLASSIFIER,
+        "islands.count": 3,
+        "training": {"steps": 2 * ROUND, "batchSizePerIsland": 16},
+        "strategy": strategy,
+        "evaluation": {},
+    }
+
+
+def in_the_first_round(run: Run, _folder: Path) -> None:
+    run.wait_for(training(island=1, at_least=100))
+    run.kill_child("island-1")
+
+
+def before_the_statistics(run: Run, _folder: Path) -> None:
+    """Its last weights are bound, and the mean of all is not."""
+    run.wait_for(training(island=1, at_least=100))
+    tell(run, "merge", signal.SIGSTOP)
+    run.wait_for(lambda status: "waits for the mean" in message_of(status, 1))
+    run.kill_child("island-1")
+    tell(run, "merge", signal.SIGCONT)
+
+
+def message_of(status: Mapping[str, Any], island: int) -> str:
+    said = [it["message"] for it in status.get("islands", []) if it["island"] == island]
+    return str(said[0]) if said else ""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "disturb"),
+    [
+        pytest.param(GOSSIP, before_the_statistics, id="gossip"),
+        pytest.param(DILOCO, in_training, id="DiLoCo"),
+        pytest.param(APART, in_the_first_round, id="FirstMerge"),
+    ],
+)
+def test_a_kill_changes_no_digest_under_other_strategies(
+    strategy: dict[str, Any], disturb: Callable[[Run, Path], None], tmp_path: Path
+) -> None:
+    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
+    calm.mkdir()
+    disturbed.mkdir()
+    expected = digests(run_to_end(calm, **classifier(strategy)))
+    run = Run.start(write_job(disturbed, **classifier(strategy)), disturbed / "out")
+    disturb(run, disturbed)
+    code, output = run.finish()
+    assert code == ExitCode.OK, output
+    assert digests(run.folder) == expected

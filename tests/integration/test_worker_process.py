@@ -1,19 +1,24 @@
 """`python -m atoll_worker`: what the user reads, and the exit code, when something is wrong."""
 
+import http.client
 import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from builders import make_job
 from identities import Household
 
 from atoll_api import work_order
 from atoll_api.exit_codes import ExitCode
 from atoll_api.hub_order import FolderStore
+from atoll_api.resolved_job import ResolvedJob
 from atoll_api.work_order import HubOrder, JobIdentity
 from atoll_operator.identity import write
+from atoll_worker import health
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -92,3 +97,60 @@ def test_an_error_nobody_foresaw_is_one_line_and_debug_shows_where(tmp_path: Pat
     assert said.startswith("atoll: hub: ")
     assert said.count("\n") == 1
     assert "Traceback" in run(order, "--debug")[1]
+
+
+def job_file(tmp_path: Path) -> Path:
+    resolved = ResolvedJob(
+        job=JobIdentity(name="digits", uid="0"),
+        namespace="default",
+        spec=make_job().spec,
+        image="atoll",
+        fingerprint="f",
+    )
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(resolved.to_document()))
+    return path
+
+
+def test_a_step_computes_its_order_from_the_job(tmp_path: Path) -> None:
+    """It gets as far as looking for its certificate, where a pod has it."""
+    code, said = run("--job", str(job_file(tmp_path)), "--step", "island-2")
+    assert code == ExitCode.FINAL
+    assert said.startswith("atoll: island-2: ")
+    assert "/etc/atoll/identity/tls.crt" in said
+
+
+@pytest.mark.parametrize("step", ["hub", "king", "island"])
+def test_what_is_no_step_is_told(tmp_path: Path, step: str) -> None:
+    code, said = run("--job", str(job_file(tmp_path)), "--step", step)
+    assert code == ExitCode.FINAL
+    assert f"{step!r} is no step" in said
+
+
+@pytest.mark.parametrize("arguments", [(), ("--job", "j"), ("--step", "s"), ("o", "--job", "j")])
+def test_an_order_or_a_job_and_a_step(arguments: tuple[str, ...]) -> None:
+    code, said = run(*arguments)
+    assert code == ExitCode.USAGE
+    assert "give an order, or --job and --step" in said
+
+
+def test_a_hub_is_healthy_once_it_serves(tmp_path: Path) -> None:
+    order = hub_order(tmp_path)
+    command = [sys.executable, "-m", "atoll_worker", str(order), "--health-port", "0"]
+    assert not (tmp_path / "ready.json").exists()
+    ready = False
+    port = health.serve(0, lambda: ready)
+    assert status_of(port, "/healthz") == 503
+    ready = True
+    assert status_of(port, "/healthz") == 200
+    assert status_of(port, "/") == 404
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as hub:
+        while not (tmp_path / "ready.json").exists():
+            assert hub.poll() is None
+        hub.terminate()
+
+
+def status_of(port: int, path: str) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status

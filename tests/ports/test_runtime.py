@@ -17,6 +17,7 @@ from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.run import identity
 from atoll_operator.local.runtime import Listeners, LocalRuntime
+from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import (
     Child,
     ChildState,
@@ -317,7 +318,7 @@ async def test_the_status_is_what_was_written_last(world: World) -> None:
         told = TrainingJobStatus(state="Running", progress=Progress(percent=percent))
         await world.runtime.write_status(told)
         assert await world.runtime.read_status() == told
-    await world.runtime.tell(["island-0: runs"])
+    await world.runtime.tell([Event("Normal", "StepRuns", "island-0: runs")])
 
 
 async def test_waiting_ends_and_time_does_not_run_backwards(world: World) -> None:

@@ -101,5 +101,7 @@ class Everyone:
     def drop(self, refs: Sequence[Ref]) -> None:
         self.client("operator").drop(refs)
 
+    def flush(self) -> None: ...
+
     def snapshot(self) -> Mapping[str, ProgressReport]:
         return self.client("cli").snapshot()

@@ -1,5 +1,8 @@
 """`python -m atoll_worker ORDER.json [--debug]`: be one role until its step is done.
 
+On a cluster `python -m atoll_worker --job JOB.json --step STEP` computes the order from the job, and
+`--health-port` answers probes.
+
 Ends with an exit code of `atoll_api.exit_codes`; an error is one line on standard error,
 `atoll: STEP: what is wrong and what to do`. Imports nothing that the role does not need.
 """
@@ -27,16 +30,23 @@ if TYPE_CHECKING:  # not at run time: it loads the whole spec, of which a hub ne
 def main() -> int:
     """Parse the order, run the role, and say in one line what went wrong."""
     parser = argparse.ArgumentParser(prog="atoll_worker", description=__doc__)
-    parser.add_argument("order", type=Path, help="the work order, a JSON file")
+    parser.add_argument("order", type=Path, nargs="?", help="the work order, a JSON file")
+    parser.add_argument("--job", type=Path, help="in place of an order: the job, a JSON file")
+    parser.add_argument("--step", help="with --job: which step to do, as island-3")
+    parser.add_argument("--health-port", type=int, help="answer GET /healthz there")
     parser.add_argument("--debug", action="store_true", help="print tracebacks")
     options = parser.parse_args()
+    if (options.order is None) == (options.job is None) or bool(options.job) != bool(options.step):
+        parser.error("give an order, or --job and --step")
     step = "worker"
     process.hold_lifeline()
     if not options.debug:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines are for developers
     try:
-        order = _read(options.order)
+        order = _read_job(options.job, options.step) if options.job else _read(options.order)
         step = order.step
+        if options.health_port is not None:
+            _answer_probes(options.health_port, order)
         _run(order)
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
         failure = _explain(error)
@@ -58,6 +68,31 @@ def _read(path: Path) -> "WorkOrder":
     except OSError as error:
         raise FinalError(f"the work order {path} cannot be read: {error.strerror}") from error
     return order
+
+
+def _read_job(path: Path, step: str) -> "WorkOrder":
+    resolved_job = import_module("atoll_api.resolved_job")
+    try:
+        resolved = resolved_job.parse(path.read_bytes())
+    except WorkOrderError as error:
+        raise FinalError(str(error)) from error
+    except OSError as error:
+        raise FinalError(f"the job {path} cannot be read: {error.strerror}") from error
+    process = names.process_of_step(resolved.job.uid, step)
+    roles = import_module("atoll_api.work_order").STEP_ROLES
+    if process is None or process.role not in roles:
+        raise FinalError(f"{step!r} is no step: say one as island-3")
+    order: WorkOrder = resolved_job.order_of(resolved, process)
+    return order
+
+
+def _answer_probes(port: int, order: "WorkOrder") -> None:
+    """A hub is ready once it serves; whoever trains is well while it lives."""
+    ready_file = Path(order.ready_file) if isinstance(order, HubOrder) else None
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # of a hub before this one
+    ready = (lambda: True) if ready_file is None else ready_file.exists
+    import_module("atoll_worker.health").serve(port, ready)
 
 
 def _run(order: "WorkOrder") -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from atoll_api.names import Ref
 from atoll_api.spec.exchange import Encoding
+from atoll_api.status import Metric
 from atoll_worker.exchange.traffic import Traffic
 
 
@@ -154,6 +155,8 @@ class ProgressReport:
     samples_per_second: float | None = None
     message: str = ""
     training_wire: tuple[WireBytes, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    """Headline numbers, of a step that measures; at most 16 arrive."""
 
 
 class Progress(Protocol):
@@ -164,6 +167,10 @@ class Progress(Protocol):
 
         A report may be lost; the last one of a process that ends well is not.
         """
+        ...
+
+    def flush(self) -> None:
+        """Wait until the last report has arrived, for a few seconds: what is bound next shows it."""
         ...
 
     def snapshot(self) -> Mapping[str, ProgressReport]:

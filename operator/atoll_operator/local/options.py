@@ -1,38 +1,13 @@
 """How `atoll run` uses this machine."""
 
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from atoll_api.names import Ref, StepName
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator import progress
-from atoll_operator.identity import Identity
+from atoll_operator.hearing import HubClient
 from atoll_operator.local.cores import usable_cores
-from atoll_operator.plan.model import Binding, StepProgress
-
-
-class HubClient(Protocol):
-    """What the runtime asks the hub; `atoll_operator.progress` is the one over gRPC.
-
-    All raise `errors.HubUnavailableError` when the hub does not answer.
-    """
-
-    async def snapshot(
-        self, address: str, identity: Identity
-    ) -> tuple[Mapping[StepName, StepProgress], Mapping[Ref, Binding]]:
-        """The last report of each step and all bindings."""
-        ...
-
-    async def drop(self, address: str, identity: Identity, refs: Sequence[Ref]) -> None:
-        """Unbind refs; those that are not bound are passed over."""
-        ...
-
-    async def excuse(self, address: str, identity: Identity, refs: Sequence[Ref]) -> None:
-        """Bind refs to nothing; those that are bound stay so."""
-        ...
 
 
 @dataclass(frozen=True)

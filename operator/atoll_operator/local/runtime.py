@@ -4,8 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from atoll_api import names
@@ -13,7 +12,7 @@ from atoll_api.names import Ref, StepName
 from atoll_api.ordering import Place, work_order
 from atoll_api.spec import TrainingJob
 from atoll_api.status import Metric, TrainingJobStatus
-from atoll_operator.errors import HubUnavailableError
+from atoll_operator.hearing import Hearing
 from atoll_operator.local.child import ChildProcess, Recipe
 from atoll_operator.local.environment import hub_environment, worker_environment
 from atoll_operator.local.folder import RunFolder
@@ -21,11 +20,10 @@ from atoll_operator.local.hub import HubProcess
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.places import Places
+from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import (
     Action,
-    Binding,
     Child,
-    ChildState,
     DropRefs,
     ExcuseRefs,
     Hub,
@@ -33,26 +31,9 @@ from atoll_operator.plan.model import (
     StartHub,
     StartStep,
     Step,
-    StepProgress,
     StopHub,
     StopStep,
 )
-
-_ENDS = frozenset({ChildState.SUCCEEDED, ChildState.FAILED})
-
-
-@dataclass
-class _Heard:
-    """What the hub said last. Its silence takes nothing back."""
-
-    progress: dict[StepName, StepProgress] = field(default_factory=dict)
-    bindings: dict[Ref, Binding] = field(default_factory=dict)
-    at: float | None = None
-    """On the monotonic clock; None before the first answer."""
-    ends: set[StepName] = field(default_factory=set)
-    """Children that had ended before an answer: what they bound is known."""
-    stopped: set[StepName] = field(default_factory=set)
-    """Children told to stop: whether one bound its last ref first may never be known."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +68,7 @@ class LocalRuntime:
         self._hub = HubProcess(job.spec, papers, folder, options, self._changed)
         self._hub_child: ChildProcess | None = None
         self._children: dict[StepName, ChildProcess] = {}
-        self._heard = _Heard()
+        self._hearing = Hearing(options.hub_client, papers.operator, options.timing.poll_seconds)
         self._status = folder.read_status()
         self._metrics: tuple[Metric, ...] = ()
         self._stop_requested = False
@@ -98,17 +79,18 @@ class LocalRuntime:
         """The level now; asks the hub, though not more often than `Timing.poll_seconds`."""
         children = {name: process.child for name, process in self._children.items()}
         await self._listen(children)
-        if names.REPORT_REF in self._heard.bindings and not self._metrics:
+        hearing = self._hearing
+        if names.REPORT_REF in hearing.bindings and not self._metrics:
             self._metrics = self._folder.read_metrics()
         return Observed(
             start_time=self._start_time,
             hub=Hub(
                 self._hub_child.child if self._hub_child else None,
-                self._hub.address if self._heard.at is not None else None,
+                self._hub.address if hearing.heard else None,
             ),
-            children={name: self._as_heard(name, child) for name, child in children.items()},
-            bindings=dict(self._heard.bindings),
-            progress=dict(self._heard.progress),
+            children=hearing.as_heard(children),
+            bindings=dict(hearing.bindings),
+            progress=dict(hearing.progress),
             stop_requested=self._stop_requested,
             metrics=self._metrics,
         )
@@ -121,15 +103,17 @@ class LocalRuntime:
             case StopHub():
                 if self._hub_child is not None:
                     self._hub_child.request_stop()
-                self._heard.at = None  # a hub that is started again has to be heard again
+                self._hearing.unhear()
             case StartStep(step=step):
                 self._start_step(step)
             case StopStep(name=name):
                 self._stop_step(name)
-            case DropRefs(refs=refs):
-                await self._drop(refs)
-            case ExcuseRefs(refs=refs):
-                await self._excuse(refs)
+            case DropRefs(refs=refs) if self._hub.address is not None:
+                await self._hearing.drop(self._hub.address, refs)
+            case ExcuseRefs(refs=refs) if self._hub.address is not None:
+                await self._hearing.excuse(self._hub.address, refs)
+            case DropRefs() | ExcuseRefs():
+                pass  # the plan asks again
 
     async def read_status(self) -> TrainingJobStatus | None:
         """The status written last, by this run or the one before."""
@@ -141,10 +125,10 @@ class LocalRuntime:
         self._status = status
         self._listeners.on_status(status)
 
-    async def tell(self, events: Sequence[str]) -> None:
+    async def tell(self, events: Sequence[Event]) -> None:
         """Tell the listener, line by line."""
         for event in events:
-            self._listeners.on_event(event)
+            self._listeners.on_event(event.message)
 
     async def wait(self, timeout_seconds: float) -> None:
         """Return when a child, the hub or the user did something, or after the timeout."""
@@ -178,42 +162,14 @@ class LocalRuntime:
 
     async def _listen(self, children: dict[StepName, Child]) -> None:
         address, hub = self._hub.address, self._hub_child
-        ended = {name for name, child in children.items() if child.state in _ENDS}
         if hub is not None and not hub.live:
-            self._heard.ends |= ended - self._heard.stopped  # nobody is left to ask
-        if address is None or hub is None or not hub.live or not self._due(ended):
+            self._hearing.lost(children)
+        if address is None or hub is None or not hub.live:
             return
-        try:
-            if self._to_forget:
-                await self._options.hub_client.drop(
-                    address, self._papers.operator, tuple(self._to_forget)
-                )
-                self._to_forget.clear()
-            progress, bindings = await self._options.hub_client.snapshot(
-                address, self._papers.operator
-            )
-        except HubUnavailableError:
-            return
-        self._heard.progress |= progress
-        self._heard.bindings = dict(bindings)
-        self._heard.at = time.monotonic()
-        self._heard.ends |= ended
-
-    def _due(self, ended: set[StepName]) -> bool:
-        heard = self._heard
-        if heard.at is None or ended - heard.ends:
-            return True
-        return time.monotonic() - heard.at >= self._options.timing.poll_seconds
-
-    def _as_heard(self, name: StepName, child: Child) -> Child:
-        """A child has not ended for the plan before its last binding has been asked for.
-
-        One that was told to stop is waited for no longer, however it ended meanwhile.
-        """
-        if child.state not in _ENDS or name in self._heard.ends:
-            return child
-        state = ChildState.STOPPED if name in self._heard.stopped else ChildState.RUNNING
-        return Child(state, child.restarts, since=child.since)
+        if self._to_forget and await self._hearing.drop(address, self._to_forget):
+            self._to_forget.clear()
+        if not self._to_forget:
+            await self._hearing.listen(address, children)
 
     def _start_hub(self) -> None:
         if self._hub_child is None or not self._hub_child.live:
@@ -230,8 +186,7 @@ class LocalRuntime:
         process = step.process(self._papers.job.uid)
         order = work_order(self._papers.job, self._job.spec, process, place)
         self._folder.write_order(step.name, order)
-        self._heard.ends.discard(step.name)
-        self._heard.stopped.discard(step.name)
+        self._hearing.started(step.name)
         self._children[step.name] = self._supervise(self._recipe(step.name), self._places)
 
     def _recipe(self, name: StepName) -> Recipe:
@@ -254,23 +209,5 @@ class LocalRuntime:
     def _stop_step(self, name: StepName) -> None:
         child = self._children.get(name)
         if child is not None:
-            self._heard.stopped.add(name)
+            self._hearing.told_to_stop(name)
             child.request_stop()
-
-    async def _excuse(self, refs: tuple[Ref, ...]) -> None:
-        """Best effort: the plan asks again until they are bound."""
-        if self._hub.address is not None:
-            with suppress(HubUnavailableError):
-                client = self._options.hub_client
-                await client.excuse(self._hub.address, self._papers.operator, refs)
-
-    async def _drop(self, refs: tuple[Ref, ...]) -> None:
-        """Best effort: while the job goes on, the plan asks again until they are gone."""
-        if self._hub.address is None:
-            return
-        try:
-            await self._options.hub_client.drop(self._hub.address, self._papers.operator, refs)
-        except HubUnavailableError:
-            return
-        for ref in refs:
-            self._heard.bindings.pop(ref, None)

@@ -77,6 +77,8 @@ class StepProgress:
     loss: float | None = None
     samples_per_second: float | None = None
     message: str = ""
+    metrics: tuple[Metric, ...] = ()
+    """Headline numbers, of a step that measures."""
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,16 @@ def ended_in(status: TrainingJobStatus | None) -> Complete | Failed | None:
     return None
 
 
+def refused(previous: TrainingJobStatus | None, problems: str, now: float) -> TrainingJobStatus:
+    """The status of a job that cannot be run as it is written."""
+    before = previous or TrainingJobStatus()
+    claims = (conditions.refused(problems), conditions.failed("Invalid", problems))
+    told = conditions.transition(before.conditions, claims, rfc3339(now))
+    moment = before.completion_time or rfc3339(now)
+    said = {"state": "Failed", "conditions": told, "completion_time": moment}
+    return before.model_copy(update=said)
+
+
 def resumed(previous: TrainingJobStatus, now: float) -> TrainingJobStatus:
     """The status of a job that had ended and goes on, as the user asked."""
     told = conditions.resumed(previous.conditions, rfc3339(now))
@@ -118,7 +128,8 @@ def _claims(
             return (accepted, running, conditions.failed(reason, message))
         case Stopped():
             why = "stopped by the user: start the job again to resume it"
-            return (accepted, conditions.not_running("Stopped", why), *degraded)
+            suspended = conditions.suspended(why)
+            return (accepted, conditions.not_running("Stopped", why), suspended, *degraded)
         case Ongoing():
             return (accepted, _phase(seen, observed), *degraded)
 
@@ -148,7 +159,7 @@ def _state(seen: Level, observed: Observed, outcome: Outcome) -> JobState:
         case Failed():
             return "Failed"
         case Stopped():
-            return "Pending"
+            return "Suspended"
         case Ongoing():
             return _PHASES[_phase(seen, observed).reason]
 

@@ -159,7 +159,7 @@ _TABLE: Final[Mapping[str, _Rights]] = {
             _MERGEABILITY,
         ),
         lists=(_LOST,),
-        binds=(names.REPORT_REF,),
+        binds=(names.REPORT_REF, names.PAGE_REF),
         follows=_EVERYTHING,
     ),
     names.OPERATOR: _Rights(

@@ -67,6 +67,10 @@ class ExchangeClient:
         """See `ports.Progress.report`: stores a reference, which a thread sends."""
         self._progress.report(report)
 
+    def flush(self) -> None:
+        """See `ports.Progress.flush`."""
+        self._progress.flush()
+
     def snapshot(self) -> Mapping[str, ProgressReport]:
         """See `ports.Progress.snapshot`."""
         return self._progress.snapshot()

@@ -142,6 +142,9 @@ class MemoryProgress:
         self.history.append(report)
         self._reports[self._step] = report
 
+    def flush(self) -> None:
+        """See `ports.Progress.flush`."""
+
     def snapshot(self) -> Mapping[str, ProgressReport]:
         """See `ports.Progress.snapshot`."""
         return dict(self._reports)

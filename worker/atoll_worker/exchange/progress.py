@@ -12,6 +12,9 @@ MAX_STEPS = 4096
 MAX_STEP_NAME_BYTES = 128
 MAX_MESSAGE_BYTES = 256
 MAX_PEERS = 8
+MAX_METRICS = 16
+MAX_METRIC_BYTES = 64
+"""Of each of its words."""
 MAX_REPORT_BYTES = 2048
 """With fields of later versions: the reports of all steps have to fit into one answer."""
 
@@ -63,6 +66,11 @@ def _check(progress: pb.StepProgress) -> None:
         raise ManifestError(f"the message of {name} is longer than {MAX_MESSAGE_BYTES} bytes")
     if len(progress.training_wire) > MAX_PEERS:
         raise ManifestError(f"{name} reports more than {MAX_PEERS} kinds of peers")
+    if len(progress.metrics) > MAX_METRICS:
+        raise ManifestError(f"{name} reports more than {MAX_METRICS} metrics")
+    words = (word for it in progress.metrics for word in (it.name, it.model, it.value))
+    if any(len(word.encode()) > MAX_METRIC_BYTES for word in words):
+        raise ManifestError(f"{name} reports a metric with more than {MAX_METRIC_BYTES} bytes")
     if progress.ByteSize() > MAX_REPORT_BYTES:
         raise ManifestError(f"the report of {name} is longer than {MAX_REPORT_BYTES} bytes")
     wire = (it for peer in progress.training_wire for it in (peer.sent_bytes, peer.received_bytes))

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import grpc
 
 from atoll.progress.v1 import progress_pb2 as pb
+from atoll_api.status import Metric
 from atoll_worker.errors import WorkerError
 from atoll_worker.exchange.connection import UNARY_SECONDS, Connection
+from atoll_worker.exchange.progress import MAX_METRICS
 from atoll_worker.ports import ProgressReport, WireBytes
 
 _MAX_MESSAGE_BYTES = 256
@@ -25,6 +27,7 @@ class HubProgress:
         self._latest: ProgressReport | None = None
         self._sent: ProgressReport | None = None
         self._closed = threading.Event()
+        self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._send_now_and_then, name="progress")
         self._thread.daemon = True
         self._thread.start()
@@ -46,6 +49,10 @@ class HubProgress:
         """Send the last report, if the hub is there to take it."""
         self._closed.set()
         self._thread.join()
+        self.flush()
+
+    def flush(self) -> None:
+        """See `ports.Progress.flush`."""
         latest = self._latest
         if latest is None or latest is self._sent:
             return
@@ -66,8 +73,9 @@ class HubProgress:
 
     def _send(self, report: ProgressReport) -> None:
         request = pb.ReportRequest(progress=_to_wire(self._step, report))
-        self._connection.progress.Report(request, timeout=UNARY_SECONDS)
-        self._sent = report
+        with self._sending:  # or an older report could overtake this one
+            self._connection.progress.Report(request, timeout=UNARY_SECONDS)
+            self._sent = report
 
 
 def _to_wire(step: str, report: ProgressReport) -> pb.StepProgress:
@@ -84,6 +92,7 @@ def _to_wire(step: str, report: ProgressReport) -> pb.StepProgress:
         samples_per_second=_finite(report.samples_per_second),
         message=message,
         training_wire=wire,
+        metrics=[pb.Metric(**it.to_document()) for it in report.metrics[:MAX_METRICS]],
     )
 
 
@@ -99,6 +108,7 @@ def _from_wire(progress: pb.StepProgress) -> ProgressReport:
         training_wire=tuple(
             WireBytes(it.peer, it.sent_bytes, it.received_bytes) for it in progress.training_wire
         ),
+        metrics=tuple(Metric(name=m.name, model=m.model, value=m.value) for m in progress.metrics),
     )
 
 

@@ -11,6 +11,7 @@ of one part of the probe, thinned out, are in memory.
 """
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -123,9 +124,9 @@ def _thinned(rows_NF: Tensor) -> Tensor:
 
 
 def _similarity(group: Group, moments: Mapping[_Key, CrossMoments]) -> Tensor:
-    correlations = [moments[group.name, at].correlation() for at in range(len(group.readers))]
-    similarities = [_of_units(correlation_FF, group) for correlation_FF in correlations]
-    mean_UU = torch.stack(similarities).mean(dim=0)
+    count = len(group.readers)
+    similarities = (_of_units(moments[group.name, at].correlation(), group) for at in range(count))
+    mean_UU = functools.reduce(Tensor.add_, similarities) / count
     if not mean_UU.isfinite().all():
         raise ContractError(
             f"the activations of {group.name} are not finite, so that nothing can be aligned by "

@@ -33,9 +33,11 @@ class CrossMoments:
             x_NF.T @ y_NF,
         ]
         self._count += len(x_NF)
-        exact = [total.to(torch.float64) for total in sums]
-        before = self._sums or [torch.zeros_like(total) for total in exact]
-        self._sums = [old + new for old, new in zip(before, exact, strict=True)]
+        if not self._sums:
+            self._sums = [total.to(torch.float64) for total in sums]
+            return
+        for before, total in zip(self._sums, sums, strict=True):
+            before.add_(total)
 
     def correlation(self) -> Tensor:
         """Pearson correlations (F, F) in float64; zero where a feature is constant."""
@@ -43,8 +45,8 @@ class CrossMoments:
         x_F, y_F, xx_F, yy_F, xy_FF = (total / self._count for total in self._sums)
         scale_x_F = _inverse_deviation(xx_F - x_F.square(), self._shifts[0])
         scale_y_F = _inverse_deviation(yy_F - y_F.square(), self._shifts[1])
-        covariance_FF = xy_FF - torch.outer(x_F, y_F)
-        return covariance_FF * torch.outer(scale_x_F, scale_y_F)
+        covariance_FF = xy_FF.addr_(x_F, y_F, alpha=-1)  # in place: it is the one large thing
+        return covariance_FF.mul_(scale_x_F[:, None]).mul_(scale_y_F)
 
 
 def _inverse_deviation(variance_F: Tensor, shift_F: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from atoll_worker.errors import NoSpaceError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | bytearray) -> None:
     """Write a file by way of a temporary one beside it.
 
     Raises:
@@ -26,7 +26,7 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, content: bytes | bytearray) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

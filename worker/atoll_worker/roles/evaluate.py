@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from atoll_api import names
+from atoll_api.status import Metric
 from atoll_api.work_order import EvaluateOrder
 from atoll_worker.errors import DisruptedError
 from atoll_worker.evaluate.candidates import candidates, sampler_of
@@ -39,11 +41,17 @@ def run(order: EvaluateOrder, context: Context) -> None:
     findings, pictures = _measure(job, order, steps)
     facts = run_facts(order.job, context.progress.snapshot(), order.count)
     report = Report(metrics=metrics(findings), findings=findings, run=facts)
-    _write(Path(order.report_folder), report, pictures, job)
+    files = _files(report, pictures, job)
+    for name, content in files.items():
+        write_whole(Path(order.report_folder) / name, content)
+    if order.publish_page:
+        page = {name: torch.frombuffer(it, dtype=torch.uint8) for name, it in files.items()}
+        context.artifacts.publish(names.PAGE_REF, Artifact(page, {"role": "evaluate"}))
+    steps.measured(report.metrics, findings.verdict.sentence)
     parents = tuple(sorted(set(job.digests.values())))
     artifact = Artifact(pictures, findings.to_document(), parents)
     context.artifacts.publish(names.REPORT_REF, artifact)
-    steps.finish(findings.verdict.sentence)
+    steps.finish()
 
 
 def _measure(job: Job, order: EvaluateOrder, steps: "_Steps") -> tuple[Findings, dict[str, Tensor]]:
@@ -72,7 +80,8 @@ def _prefix(order: EvaluateOrder) -> int:
     return chosen.prefix if chosen and not order.merging else int(order.task.context is not None)
 
 
-def _write(folder: Path, report: Report, pictures: dict[str, Tensor], job: Job) -> None:
+def _files(report: Report, pictures: dict[str, Tensor], job: Job) -> dict[str, bytearray]:
+    """The report by file name; the numbers last, so that whoever sees them has the rest."""
     from atoll_worker.report.page import page  # noqa: PLC0415 (matplotlib takes seconds to load)
     from atoll_worker.report.parts import parts_of  # noqa: PLC0415 (see above)
     from atoll_worker.report.poster import poster  # noqa: PLC0415 (see above)
@@ -80,10 +89,12 @@ def _write(folder: Path, report: Report, pictures: dict[str, Tensor], job: Job) 
     html = page(report, pictures, parts_of(job.dataset, job.assignment))
     document = json.dumps(report.to_document(), indent=2, sort_keys=True)
     picture = poster(report.findings, pictures)
-    if picture is not None:
-        write_whole(folder / "samples.png", picture)
-    write_whole(folder / "report.html", html.encode())
-    write_whole(folder / "report.json", (document + "\n").encode())
+    files = {} if picture is None else {"samples.png": bytearray(picture)}
+    return {
+        **files,
+        "report.html": bytearray(html.encode()),
+        "report.json": bytearray((document + "\n").encode()),
+    }
 
 
 class _Steps:
@@ -100,6 +111,7 @@ class _Steps:
         seeds = order.evaluation.seeds if order.task.type == "Diffusion" else 0
         self._total = 2 + (systems + text * len(CONTROLS)) * (1 + seeds)
         self._message = ""
+        self._metrics: tuple[Metric, ...] = ()
 
     def tick(self, message: str = "") -> None:
         """One more unit of work begins.
@@ -111,10 +123,18 @@ class _Steps:
             raise DisruptedError("evaluate: told to stop; a restart measures again")
         self._message = message or self._message
         self._done = min(self._done + 1, self._total - 1)
-        self._context.progress.report(
-            ProgressReport(self._done, self._total, message=self._message)
-        )
+        self._tell(self._done)
 
-    def finish(self, message: str) -> None:
+    def measured(self, metrics: tuple[Metric, ...], message: str) -> None:
+        """All is measured; told before the report is bound, for then the job ends."""
+        self._metrics, self._message = metrics, message
+        self._tell(self._total - 1)
+        self._context.progress.flush()
+
+    def finish(self) -> None:
         """All work is done."""
-        self._context.progress.report(ProgressReport(self._total, self._total, message=message))
+        self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        report = ProgressReport(done, self._total, message=self._message, metrics=self._metrics)
+        self._context.progress.report(report)

@@ -67,6 +67,7 @@ REFS = {
     "router",
     "baseline",
     "report",
+    "page",
     "other",
     "assignment/1/more",
     "experts",
@@ -100,6 +101,7 @@ _SCORED = {
     "router",
     "baseline",
     "report",
+    "page",
 }
 BINDS = {
     "partition": {*_PARTS, "init", "clusters"},
@@ -108,7 +110,7 @@ BINDS = {
     "router": {"router", *_ROUTER_CHECKPOINT},
     "baseline": {"baseline", *_BASELINE_CHECKPOINT},
     "merge": _MERGED,
-    "evaluate": {"report"},
+    "evaluate": {"report", "page"},
 }
 READS = {
     "partition": BINDS["partition"],

@@ -32,6 +32,7 @@ class StepProgress(_message.Message):
     SAMPLES_PER_SECOND_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     TRAINING_WIRE_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
     step_name: _builtins.str
     """Name of the step, as the work order gives it; 1 to 128 bytes."""
     done_count: _builtins.int
@@ -50,6 +51,10 @@ class StepProgress(_message.Message):
         peers.
         """
 
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
+        """Headline numbers of what was measured; at most 16."""
+
     def __init__(
         self,
         *,
@@ -60,10 +65,11 @@ class StepProgress(_message.Message):
         samples_per_second: _builtins.float | None = ...,
         message: _builtins.str = ...,
         training_wire: _abc.Iterable[Global___WireBytes] | None = ...,
+        metrics: _abc.Iterable[Global___Metric] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_loss", b"_loss", "_samples_per_second", b"_samples_per_second", "loss", b"loss", "samples_per_second", b"samples_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loss", b"_loss", "_samples_per_second", b"_samples_per_second", "done_count", b"done_count", "loss", b"loss", "message", b"message", "samples_per_second", b"samples_per_second", "step_name", b"step_name", "total_count", b"total_count", "training_wire", b"training_wire"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loss", b"_loss", "_samples_per_second", b"_samples_per_second", "done_count", b"done_count", "loss", b"loss", "message", b"message", "metrics", b"metrics", "samples_per_second", b"samples_per_second", "step_name", b"step_name", "total_count", b"total_count", "training_wire", b"training_wire"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__loss: _TypeAlias = _typing.Literal["loss"]  # noqa: Y015
     _WhichOneofArgType__loss: _TypeAlias = _typing.Literal["_loss", b"_loss"]  # noqa: Y015
@@ -75,6 +81,36 @@ class StepProgress(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__samples_per_second) -> _WhichOneofReturnType__samples_per_second | None: ...
 
 Global___StepProgress: _TypeAlias = StepProgress  # noqa: Y015
+
+@_typing.final
+class Metric(_message.Message):
+    """One headline number of a system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was measured, as "HoldoutLoss"; at most 64 bytes."""
+    model: _builtins.str
+    """Of which system; at most 64 bytes."""
+    value: _builtins.str
+    """A decimal number; at most 64 bytes."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        model: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 @_typing.final
 class WireBytes(_message.Message):

@@ -1,0 +1,53 @@
+"""Tests on a real cluster: the one of `make cluster-up`, or that of KUBECONFIG."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from kubectl import Kubectl
+
+from tools.cluster import places, programs, report
+from tools.cluster.addresses import IMAGES
+from tools.cluster.places import Places
+
+PLACES = places.find(os.environ)
+
+
+def reason_to_skip(found: Places) -> str | None:
+    """Why there is no cluster to test on."""
+    if os.environ.get("KUBECONFIG") or (os.geteuid() == 0 and not report.complaints(found)):
+        return None
+    return "NO CLUSTER: run `make cluster-up` as root, or set KUBECONFIG"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kubectl:
+    """The cluster, outside of any namespace of a test."""
+    reason = reason_to_skip(PLACES)
+    if reason:
+        pytest.skip(reason)
+    built = programs.built_folder(PLACES.cache) / "kubectl"
+    program = shutil.which("kubectl") or str(built)
+    return Kubectl(program, os.environ.get("KUBECONFIG", str(PLACES.kubeconfig)), "default")
+
+
+@pytest.fixture
+def kubectl(cluster: Kubectl) -> Iterator[Kubectl]:
+    """A namespace for one test, in which only restricted pods are admitted."""
+    name = f"test-{uuid4().hex[:8]}"
+    cluster.run("create", "namespace", name)
+    cluster.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    yield Kubectl(cluster.program, cluster.kubeconfig, name)
+    cluster.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def worker_image() -> str:
+    return os.environ.get("ATOLL_WORKER_IMAGE", IMAGES["worker"])
+
+
+@pytest.fixture(scope="session")
+def operator_image() -> str:
+    return os.environ.get("ATOLL_OPERATOR_IMAGE", IMAGES["operator"])
