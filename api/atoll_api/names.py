@@ -82,6 +82,7 @@ LABEL_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 """Kubernetes' own: which island a pod of an Indexed Job is. A label and an annotation."""
 QUEUE_DOMAIN = "kueue.x-k8s.io"
 """Labels of a TrainingJob in it are passed on to its Jobs."""
+QUEUE_LABEL = f"{QUEUE_DOMAIN}/queue-name"
 _RESERVED_DOMAINS = frozenset(
     [
         "app.kubernetes.io",
