@@ -186,7 +186,7 @@ class Controller:
     async def _retire_hub(self, view: JobView) -> None:
         """A hub that stayed so that its artifacts could be read has stayed long enough."""
         key = Key(view.key.namespace, names.hub_object(view.key.name))
-        hub = self._hands.world.scene(view.key, view.uid).hub_set
+        hub = self._hands.world.scene(view.key, view.uid).hub
         if hub is not None and hub.replicas:
             with suppress(NotFoundError):
                 patch = {"spec": {"replicas": 0}}

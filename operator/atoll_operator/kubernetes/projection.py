@@ -47,6 +47,8 @@ class Owned:
     namespace: str
     name: str
     uid: str
+    owner_uid: str
+    """Of the one object that it belongs to: the TrainingJob, or for a pod its Job or its set."""
     job: str
     """The TrainingJob."""
     role: str
@@ -175,7 +177,7 @@ def project_hub(body: Json) -> SeenHub | None:
 
 def project_pod(body: Json) -> SeenPod | None:
     """A pod; None for one that is of no TrainingJob, or of nobody."""
-    labels, owner = _labels(body), _owner(body)
+    labels, owner = _labels(body), _controller(body)
     if names.LABEL_JOB not in labels or owner is None:
         return None
     metadata, status = body["metadata"], body.get("status") or {}
@@ -185,7 +187,7 @@ def project_pod(body: Json) -> SeenPod | None:
     step = _step(labels)
     return SeenPod(
         *_owned(body),
-        owner=owner,
+        owner=owner["name"],
         index=_number(annotations.get(names.LABEL_COMPLETION_INDEX)),
         phase=cast("Phase", status.get("phase", "Pending")),
         created_at=_seconds(metadata.get("creationTimestamp")) or 0.0,
@@ -237,12 +239,13 @@ def _last_seen(event: Json) -> float:
     return next((seconds for it in times if (seconds := _seconds(it)) is not None), 0.0)
 
 
-def _owned(body: Json) -> tuple[str, str, str, str, str, bool]:
+def _owned(body: Json) -> tuple[str, str, str, str, str, str, bool]:
     metadata, labels = body["metadata"], _labels(body)
     return (
         metadata.get("namespace", ""),
         metadata["name"],
         metadata.get("uid", ""),
+        (_controller(body) or {}).get("uid", ""),
         labels.get(names.LABEL_JOB, ""),
         labels.get(names.LABEL_ROLE, ""),
         "deletionTimestamp" in metadata,
@@ -253,9 +256,9 @@ def _labels(body: Json) -> Mapping[str, str]:
     return body["metadata"].get("labels") or {}
 
 
-def _owner(body: Json) -> str | None:
+def _controller(body: Json) -> Json | None:
     owners = body["metadata"].get("ownerReferences") or ()
-    return next((str(it["name"]) for it in owners if it.get("controller")), None)
+    return next((it for it in owners if it.get("controller")), None)
 
 
 def _true_conditions(status: Json) -> dict[str, Json]:
