@@ -66,6 +66,14 @@ def hub_of(scene: Scene, spec: TrainingJobSpec, *, ended: bool) -> Hub:
     return Hub(child, scene.hub.name if serves and live else None)
 
 
+def hub_has_failed(scene: Scene) -> bool:
+    """Whether a hub that stays is of no use to anybody: its pod would be started for ever."""
+    if scene.hub is None:
+        return False
+    child = hub_child(scene.hub, _by_owner(scene.pods)[scene.hub.uid])
+    return child is not None and child.state in (ChildState.FAILED, ChildState.RESTARTING)
+
+
 def lost_artifacts(
     hub: Hub,
     spec: TrainingJobSpec,

@@ -9,7 +9,12 @@ from builders import job_document
 
 from atoll_api import names
 from atoll_operator.errors import StrangerError, UnavailableError
-from atoll_operator.kubernetes.accepting import Accepted, accept, find_accepted
+from atoll_operator.kubernetes.accepting import (
+    Accepted,
+    accept,
+    find_accepted,
+    require_owned,
+)
 from atoll_operator.kubernetes.api import Api, Json, Key
 from atoll_operator.kubernetes.authority import OperatorAuthority, load_authority
 from atoll_operator.kubernetes.fake_api import FakeApi
@@ -113,8 +118,10 @@ async def test_the_remains_of_another_job_are_not_taken_over() -> None:
     ((key, body),) = server.objects(TRAINING_JOBS).items()
     other = {**body, "metadata": {**body["metadata"], "uid": "another"}}
     assert key == Key("team", "digits")
+    assert await find_accepted(FakeApi(server), view_of(other)) is None
+    found = config_map(server)
     with pytest.raises(StrangerError, match="wait until it is gone"):
-        await find_accepted(FakeApi(server), view_of(other))
+        require_owned(found, view_of(other))
 
 
 async def test_several_operators_share_one_authority() -> None:
