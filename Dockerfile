@@ -21,14 +21,14 @@ FROM base AS operator-dependencies
 # A builder may mount a cache of downloads: UV_NO_CACHE=0, UV_CACHE_DIR=where.
 ARG UV_NO_CACHE=1
 ARG UV_CACHE_DIR
-RUN --mount=type=bind,source=tools/bootstrap.lock,target=/tmp/bootstrap.lock \
-    --mount=type=bind,source=requirements-operator.lock,target=/tmp/requirements.lock \
-    python3 -m venv /tmp/installer \
+# Copied, not mounted: of what is mounted buildah's cache knows nothing. And an image says what it holds.
+COPY tools/bootstrap.lock requirements-operator.lock /usr/share/atoll/
+RUN python3 -m venv /tmp/installer \
  && /tmp/installer/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
-    --require-hashes -r /tmp/bootstrap.lock \
+    --require-hashes -r /usr/share/atoll/bootstrap.lock \
  && /tmp/installer/bin/uv venv --quiet --python "$(command -v python3)" /opt/atoll \
  && UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy /tmp/installer/bin/uv pip sync --quiet --compile-bytecode \
-    --python /opt/atoll/bin/python --require-hashes /tmp/requirements.lock \
+    --python /opt/atoll/bin/python --require-hashes /usr/share/atoll/requirements-operator.lock \
  && rm -r /tmp/installer
 
 FROM operator-dependencies AS operator
@@ -47,14 +47,13 @@ ARG WORKER_LOCK=requirements-worker.lock
 # A builder may mount a cache of downloads: UV_NO_CACHE=0, UV_CACHE_DIR=where.
 ARG UV_NO_CACHE=1
 ARG UV_CACHE_DIR
-RUN --mount=type=bind,source=tools/bootstrap.lock,target=/tmp/bootstrap.lock \
-    --mount=type=bind,source=${WORKER_LOCK},target=/tmp/requirements.lock \
-    python3 -m venv /tmp/installer \
+COPY tools/bootstrap.lock ${WORKER_LOCK} /usr/share/atoll/
+RUN python3 -m venv /tmp/installer \
  && /tmp/installer/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
-    --require-hashes -r /tmp/bootstrap.lock \
+    --require-hashes -r /usr/share/atoll/bootstrap.lock \
  && /tmp/installer/bin/uv venv --quiet --python "$(command -v python3)" /opt/atoll \
  && UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy /tmp/installer/bin/uv pip sync --quiet --compile-bytecode \
-    --python /opt/atoll/bin/python --require-hashes /tmp/requirements.lock \
+    --python /opt/atoll/bin/python --require-hashes /usr/share/atoll/${WORKER_LOCK} \
  && rm -r /tmp/installer
 
 FROM worker-dependencies AS worker

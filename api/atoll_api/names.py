@@ -82,6 +82,7 @@ LABEL_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 """Kubernetes' own: which island a pod of an Indexed Job is. A label and an annotation."""
 QUEUE_DOMAIN = "kueue.x-k8s.io"
 """Labels of a TrainingJob in it are passed on to its Jobs."""
+QUEUE_LABEL = f"{QUEUE_DOMAIN}/queue-name"
 _RESERVED_DOMAINS = frozenset(
     [
         "app.kubernetes.io",
@@ -193,8 +194,17 @@ def is_reserved_key(key: str) -> bool:
     return key in _RESERVED_KEYS or (bool(slash) and (own or domain in _RESERVED_DOMAINS))
 
 
-def job_object(job: str) -> str:
-    """The ConfigMap of a job."""
+def job_object(job: str, uid: str) -> str:
+    """The ConfigMap of a job.
+
+    With the uid: a kubelet does not read an immutable object again that it holds by its name, and a
+    pod of an earlier job of this name may hold it still.
+    """
+    return f"{job}-job-{uid[:8]}"
+
+
+def policy_object(job: str) -> str:
+    """The NetworkPolicy of all pods of a job."""
     return f"{job}-job"
 
 

@@ -22,6 +22,7 @@ from atoll_operator import progress
 from atoll_operator.errors import HubUnavailableError
 from atoll_worker.errors import (
     CorruptArtifactError,
+    DisruptedError,
     NoSpaceError,
     RejectedError,
     UnavailableError,
@@ -248,6 +249,17 @@ def test_a_hub_that_never_answers(hub: HubProcess) -> None:
         pytest.raises(UnavailableError, match=r"hub at 127.0.0.1:9 did not answer for 0 s|1 s"),
     ):
         one.bindings()
+
+
+def test_whoever_is_told_to_stop_does_not_wait_for_a_hub_that_is_gone(hub: HubProcess) -> None:
+    patience = Patience(60, 60, stopping=lambda: True)
+    began = time.monotonic()
+    with (
+        ExchangeClient("127.0.0.1:9", hub.household.credentials("island"), patience) as one,
+        pytest.raises(DisruptedError, match="told to stop while the hub did not answer"),
+    ):
+        one.bindings()
+    assert time.monotonic() - began < 30
 
 
 def test_the_hub_dies_with_its_supervisor(hub: HubProcess) -> None:

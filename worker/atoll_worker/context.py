@@ -34,7 +34,7 @@ def open_context(order: WorkerOrder, stop: Stop) -> Iterator[Context]:
     credentials = identity.load(order.identity, process_of(order), datetime.now(UTC))
     torch.set_num_threads(order.threads)
     torch.set_num_interop_threads(1)
-    patience = Patience(first_seconds=order.startup_seconds)
+    patience = Patience(first_seconds=order.startup_seconds, stopping=stop.requested)
     with ExitStack() as stack:
         client = stack.enter_context(ExchangeClient(order.hub, credentials, patience))
         yield Context(

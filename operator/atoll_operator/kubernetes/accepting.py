@@ -57,7 +57,7 @@ async def find_accepted(api: Api, view: JobView) -> Accepted | None:
         StrangerError: the ConfigMap's name is taken by an object of somebody else.
         WorkOrderError: it was written by another version, which this one cannot read.
     """
-    key = Key(view.key.namespace, names.job_object(view.key.name))
+    key = Key(view.key.namespace, names.job_object(view.key.name, view.uid))
     try:
         body = await api.get(CONFIG_MAPS, key)
     except NotFoundError:

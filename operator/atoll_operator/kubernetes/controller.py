@@ -20,6 +20,7 @@ from atoll_operator.hearing import Hearing, HubClient
 from atoll_operator.kubernetes.accepting import Accepted, accept, blueprint_of, find_accepted
 from atoll_operator.kubernetes.api import Api, Key, Propagation
 from atoll_operator.kubernetes.authority import OperatorAuthority
+from atoll_operator.kubernetes.observing import hub_has_failed
 from atoll_operator.kubernetes.resources import STATEFUL_SETS, TRAINING_JOBS
 from atoll_operator.kubernetes.runtime import KubernetesRuntime, Memory, Subject, replace_status
 from atoll_operator.kubernetes.settings import OperatorSettings
@@ -124,6 +125,8 @@ class Controller:
         plan = await reconcile_once(job.model_copy(update={"spec": runtime.subject.spec}), runtime)
         view = self._views.get(view.key, view)  # as this pass has written it
         if ended_in(view.status) is not None and not plan.actions:
+            if hub_has_failed(runtime.scene):
+                await self._retire_hub(view)
             return await self._expire(view, runtime.subject.spec)
         return self._next_look(view, runtime.subject.spec, plan)
 
@@ -160,9 +163,9 @@ class Controller:
     async def _refuse(self, view: JobView, error: InvalidJobError) -> None:
         """Say why a job cannot be run; nothing of it is started."""
         problems = problems_of(error)
-        _log.warning("%s is refused: %s", view.key, problems)
         status = refused(view.status, problems, self._now())
         if status != view.status:
+            _log.warning("%s is refused: %s", view.key, problems)
             self.saw(await replace_status(self._hands.api, view, status))
 
     async def _expire(self, view: JobView, spec: TrainingJobSpec) -> float | None:
@@ -186,7 +189,7 @@ class Controller:
     async def _retire_hub(self, view: JobView) -> None:
         """A hub that stayed so that its artifacts could be read has stayed long enough."""
         key = Key(view.key.namespace, names.hub_object(view.key.name))
-        hub = self._hands.world.scene(view.key, view.uid).hub_set
+        hub = self._hands.world.scene(view.key, view.uid).hub
         if hub is not None and hub.replicas:
             with suppress(NotFoundError):
                 patch = {"spec": {"replicas": 0}}

@@ -6,7 +6,7 @@ decide nothing.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 
@@ -40,9 +40,9 @@ def registry(controller: Controller, queue: WorkQueue[Any]) -> kopf.OperatorRegi
 
 
 async def watch_jobs(
-    handlers: kopf.OperatorRegistry, namespaces: tuple[str, ...], stop: asyncio.Event
+    handlers: kopf.OperatorRegistry, pod: str, namespaces: tuple[str, ...], stop: asyncio.Event
 ) -> None:
-    """Run kopf until told to stop."""
+    """Run kopf until told to stop; `pod` is who it says it is, for it has no name of a user."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
@@ -51,6 +51,7 @@ async def watch_jobs(
     await kopf.operator(
         registry=handlers,
         settings=settings,
+        identity=cast(Any, pod),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,

@@ -97,7 +97,8 @@ class _Operator:
             asyncio.create_task(self._world.run(), name="world"),
             asyncio.create_task(self._elector.run(), name="elector"),
             asyncio.create_task(
-                handlers.watch_jobs(handled, self._settings.namespaces, stop), name="kopf"
+                handlers.watch_jobs(handled, self._settings.pod, self._settings.namespaces, stop),
+                name="kopf",
             ),
             asyncio.create_task(self._lead(), name="lead"),
         ]

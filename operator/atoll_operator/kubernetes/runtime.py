@@ -192,7 +192,7 @@ class KubernetesRuntime:
         """Make all that stands around the steps, or start a hub again that was stopped."""
         if self.memory.hearing is not None:
             self.memory.hearing.unhear()
-        if self.scene.hub_set is not None:
+        if self.scene.hub is not None:
             await self.api.apply(STATEFUL_SETS, hub_stateful_set(blueprint, 1))
             return
         for body in surroundings(blueprint, 1):

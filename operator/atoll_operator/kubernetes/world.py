@@ -10,6 +10,7 @@ from atoll_operator.errors import ApiError
 from atoll_operator.kubernetes import projection
 from atoll_operator.kubernetes.api import Api, Key, Resource, Selection
 from atoll_operator.kubernetes.observing import Scene
+from atoll_operator.kubernetes.projection import Owned
 from atoll_operator.kubernetes.resources import JOBS, PODS, STATEFUL_SETS
 from atoll_operator.kubernetes.watching import Interest, Mirror
 
@@ -40,14 +41,14 @@ class World:
         self._pods: list[Mirror[Any, Key]] = []
         self._sets: list[Mirror[Any, Key]] = []
         kinds: tuple[tuple[Resource, Callable[..., Any], list[Mirror[Any, Key]]], ...] = (
-            (JOBS, projection.job_facts, self._jobs),
-            (PODS, projection.pod_facts, self._pods),
-            (STATEFUL_SETS, projection.set_facts, self._sets),
+            (JOBS, projection.project_job, self._jobs),
+            (PODS, projection.project_pod, self._pods),
+            (STATEFUL_SETS, projection.project_hub, self._sets),
         )
         for resource, project, mirrors in kinds:
             for namespace in namespaces or ("",):
                 selection = Selection(resource, namespace, _OURS)
-                interest = Interest(selection, project, projection.owner_key)
+                interest = Interest(selection, project, _job_of)
                 mirrors.append(
                     Mirror(api, interest, wiring.wake, wiring.chance, on_trouble=wiring.on_trouble)
                 )
@@ -73,22 +74,24 @@ class World:
 
     def scene(self, key: Key, uid: str) -> Scene:
         """The children of one job; those of an earlier job of its name are left out."""
-        sets = self._of(self._sets, key, uid)
+        sets = self._of(self._sets, key)
+        jobs = self._of(self._jobs, key)
+        hub = sets.get(names.hub_object(key.name))
         return Scene(
-            jobs=self._of(self._jobs, key, uid),
-            pods=tuple(self._of(self._pods, key, None).values()),
-            hub_set=sets.get(names.hub_object(key.name)),
+            name=key.name,
+            jobs={name: job for name, job in jobs.items() if job.owner_uid == uid},
+            pods=tuple(self._of(self._pods, key).values()),
+            hub=hub if hub is not None and hub.owner_uid == uid else None,
         )
 
     def _all(self) -> tuple[Mirror[Any, Key], ...]:
         return (*self._jobs, *self._pods, *self._sets)
 
     @staticmethod
-    def _of(mirrors: list[Mirror[Any, Key]], key: Key, uid: str | None) -> Mapping[str, Any]:
+    def _of(mirrors: list[Mirror[Any, Key]], key: Key) -> Mapping[str, Any]:
         """By name."""
-        return {
-            at.name: value
-            for mirror in mirrors
-            for at, value in mirror.of(key).items()
-            if uid is None or value.owner_uid == uid
-        }
+        return {at.name: value for it in mirrors for at, value in it.of(key).items()}
+
+
+def _job_of(seen: Owned) -> Key:
+    return Key(seen.namespace, seen.job)

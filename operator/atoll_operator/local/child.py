@@ -20,14 +20,12 @@ from typing import BinaryIO
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import StepName
 from atoll_operator.errors import FolderError
+from atoll_operator.last_words import MESSAGE_BYTES, last_words
 from atoll_operator.local.folder import folder_errors
 from atoll_operator.local.options import Timing
 from atoll_operator.local.places import Places
 from atoll_operator.plan.model import LIVE_STATES, Child, ChildState
 from atoll_operator.plan.policies.restarts import restarts
-
-MESSAGE_BYTES = 512
-"""Of the last log line: enough for a sentence, and bounded in the status."""
 
 
 async def _nothing(_process: Process) -> None:
@@ -160,7 +158,7 @@ class ChildProcess:
 
     def _last_words(self, offset: int) -> str:
         """The last log line of this attempt; who said it stands beside it already."""
-        return last_line(self._recipe.log, offset).removeprefix(f"atoll: {self._recipe.name}: ")
+        return last_words(_tail(self._recipe.log, offset), self._recipe.name)
 
     def _ended_with(self, exit_code: int, message: str) -> int:
         self._child = replace(self._child, exit_code=exit_code, message=message)
@@ -188,15 +186,14 @@ def kill(process: Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # its session is its own, see _spawn
 
 
-def last_line(log: Path, offset: int) -> str:
-    """The last line that is not empty after `offset` bytes, cut to MESSAGE_BYTES."""
+def _tail(log: Path, offset: int) -> str:
+    """The end of what was written after `offset` bytes; enough for a line."""
     try:
         with log.open("rb") as file:
             file.seek(max(offset, _size_bytes(log) - 16 * MESSAGE_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            return file.read().decode(errors="replace")
     except OSError:
         return ""
-    return next((line.strip()[:MESSAGE_BYTES] for line in reversed(lines) if line.strip()), "")
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

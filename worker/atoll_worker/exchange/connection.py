@@ -20,6 +20,7 @@ from atoll_api import names
 from atoll_api.names import Process
 from atoll_worker.errors import (
     CorruptArtifactError,
+    DisruptedError,
     IdentityError,
     NoSpaceError,
     RejectedError,
@@ -66,6 +67,9 @@ _HANDSHAKES: Final = 3
 _REFUSED_HANDSHAKE: Final = ("socket closed", "connection reset", "handshak", "ssl", "verification")
 """How gRPC words it: a server that refuses a certificate just closes the socket."""
 
+LAST_SECONDS: Final = 5.0
+"""For a process that was told to stop: what it leaves behind has to be written within 30 s."""
+
 T = TypeVar("T")
 
 
@@ -77,6 +81,8 @@ class Patience:
     """Until the hub answers for the first time."""
     later_seconds: float = 120.0
     """From then on; long enough for a hub that was killed to be started again."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether this process was told to stop: then `LAST_SECONDS` are all it has."""
 
 
 class StalledError(Exception):
@@ -115,7 +121,11 @@ class Effort:
 
     def exhausted(self) -> bool:
         """Whether it is time to give up."""
-        return time.monotonic() - self._since >= self.patience_seconds
+        return self.still_seconds() >= self.patience_seconds
+
+    def still_seconds(self) -> float:
+        """Since anything moved."""
+        return time.monotonic() - self._since
 
 
 class Connection:
@@ -171,6 +181,7 @@ class Connection:
 
         Raises:
             UnavailableError: nothing moved for as long as the patience lasts.
+            DisruptedError: told to stop, and nothing moves.
             IdentityError: the hub, or this process, does not accept the other's certificate.
             WorkerError: the hub refused; which one depends on its status.
         """
@@ -195,6 +206,8 @@ class Connection:
 
     def _pause(self, effort: Effort, reason: str) -> None:
         effort.failures += 1
+        if self._patience.stopping() and effort.still_seconds() >= LAST_SECONDS:
+            raise DisruptedError(f"told to stop while {self.title} did not answer: {reason}")
         if not effort.exhausted():
             self._closed.wait(backoff_seconds(effort.failures, random.random()))
         if effort.exhausted() or self._closed.is_set():

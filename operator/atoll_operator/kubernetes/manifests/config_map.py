@@ -18,7 +18,7 @@ def config_map(blueprint: Blueprint, authority: bytes) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": blueprint.metadata(names.job_object(blueprint.job)),
+        "metadata": blueprint.metadata(names.job_object(blueprint.job, blueprint.resolved.job.uid)),
         "immutable": True,
         "data": {
             resolved_job.JOB_FILE: _text(resolved.to_document()),

@@ -27,7 +27,7 @@ def network_policies(blueprint: Blueprint) -> tuple[Json, ...]:
 
 def _base(blueprint: Blueprint) -> Json:
     """For all pods of the job: they look up names, dial the hub, and are scraped."""
-    name = names.job_object(blueprint.job)
+    name = names.policy_object(blueprint.job)
     hub = {"podSelector": {"matchLabels": names.selector(blueprint.job, "hub")}}
     scraped = _rule("from", list(blueprint.settings.metrics_from), names.METRICS_PORT)
     return _policy(

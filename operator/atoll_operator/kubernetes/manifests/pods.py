@@ -182,7 +182,8 @@ def _resources(blueprint: Blueprint, said: PodTemplate, worker: Worker) -> Json:
 
 def _volumes(blueprint: Blueprint, said: PodTemplate, worker: Worker) -> list[Json]:
     items = [{"key": name, "path": name} for name in worker.files]
-    config = {"name": names.job_object(blueprint.job), "items": items}
+    uid = blueprint.resolved.job.uid
+    config = {"name": names.job_object(blueprint.job, uid), "items": items}
     return [
         {"name": _JOB, "configMap": config},
         worker.identity,

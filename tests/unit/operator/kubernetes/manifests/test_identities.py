@@ -113,7 +113,7 @@ def test_the_config_map_tells_the_job_and_the_hub(spec: dict[str, Any]) -> None:
     drawn = blueprint(**spec)
     written = config_map(drawn, AUTHORITY)
     assert written["immutable"] is True
-    assert written["metadata"]["name"] == "digits-job"
+    assert written["metadata"]["name"].startswith("digits-job-")
     assert resolved_job.parse(written["data"]["job.json"]) == drawn.resolved
     order = hub_order.parse(written["data"]["hub.json"])
     assert order == resolved_job.order_of_hub(drawn.resolved)
