@@ -41,7 +41,7 @@ async def read_resolved(api: Api, place: Place, name: str) -> ResolvedJob:
         CliError: there is no such job, or nobody has accepted it yet.
     """
     job = await jobs.read(api, place, name)
-    return _resolved(job, await _config_map(api, job))
+    return _resolved(job, await _config_map(api, place, job))
 
 
 async def read_papers(api: Api, place: Place, name: str) -> Papers:
@@ -51,9 +51,9 @@ async def read_papers(api: Api, place: Place, name: str) -> Papers:
         CliError: there is no such job, or no hub that could be asked.
     """
     job = await jobs.read(api, place, name)
-    data = await _config_map(api, job)
+    data = await _config_map(api, place, job)
     resolved = _resolved(job, data)
-    await _require_hub(api, job)
+    await _require_hub(api, place, job)
     secret = names.identity_object(name, resolved.fingerprint, 0)
     body = await _object(api, SECRETS, Key(job.view.key.namespace, secret))
     if body is None:
@@ -69,15 +69,13 @@ async def read_papers(api: Api, place: Place, name: str) -> Papers:
     )
 
 
-async def _config_map(api: Api, job: JobOnCluster) -> dict[str, str]:
-    name = job.name
-    key = Key(job.view.key.namespace, names.job_object(name))
+async def _config_map(api: Api, place: Place, job: JobOnCluster) -> dict[str, str]:
+    key = Key(job.view.key.namespace, names.job_object(job.name, job.view.uid))
     body = await _object(api, CONFIG_MAPS, key)
     owners = body["metadata"].get("ownerReferences") or () if body else ()
     if body is None or not any(it.get("uid") == job.view.uid for it in owners):
-        raise CliError(
-            f"{name}: no operator has accepted it yet: `atoll status {name}` says what it waits for"
-        )
+        look = f"`atoll status {job.name}{place.flags}` says what it waits for"
+        raise CliError(f"{job.name}: no operator has accepted it yet: {look}")
     data: dict[str, str] = body.get("data") or {}
     return data
 
@@ -93,7 +91,7 @@ def _resolved(job: JobOnCluster, data: dict[str, str]) -> ResolvedJob:
         ) from error
 
 
-async def _require_hub(api: Api, job: JobOnCluster) -> None:
+async def _require_hub(api: Api, place: Place, job: JobOnCluster) -> None:
     """Say that there is no hub before kubectl waits for one; whoever may not look, finds out."""
     name, state = job.name, job.status.state
     try:
@@ -109,7 +107,8 @@ async def _require_hub(api: Api, job: JobOnCluster) -> None:
             "has it"
         )
     if not body.get("status", {}).get("readyReplicas"):
-        raise CliError(f"{name}: its hub is not ready: `atoll logs {name} hub` may say why")
+        look = f"`atoll logs {name} hub{place.flags}` may say why"
+        raise CliError(f"{name}: its hub is not ready: {look}")
 
 
 async def _object(api: Api, resource: Resource, key: Key) -> Json | None:
