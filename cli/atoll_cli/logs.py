@@ -5,14 +5,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import click
 
 from atoll_api import names
 from atoll_api.base import closest
+from atoll_api.names import StepName
 from atoll_cli import runs
 from atoll_cli.errors import CliError
+from atoll_operator.local.folder import RunFolder
+from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import ended_in
 
 _LOOK_SECONDS: Final = 0.2
@@ -91,17 +94,18 @@ def show_run(folder: Path, asked: str | None, *, follow: bool) -> None:
     Raises:
         CliError: the folder is no run's, or it has no log of that step.
     """
-    runs.read_job(folder)  # says so of a folder that is none
-    files = {it.stem: it for it in (folder / "logs").glob("*.log")}
-    teller = Teller(chosen(asked, files, str(folder)))
-    tails = {step: _Tail(step, files[step]) for step in teller.steps}
-    _print(tails.values(), teller)
+    job = runs.read_job(folder)
+    steps = (names.HUB, *(it.name for it in pipeline(job.spec)))
+    teller = Teller(chosen(asked, steps, str(folder)))
+    tails = [_Tail(step, RunFolder.at(folder).log(StepName(step))) for step in teller.steps]
     while follow and _is_going(folder):
+        for tail in tails:
+            tail.tell(teller)
         time.sleep(_LOOK_SECONDS)
-        _print(tails.values(), teller)
-    for tail in tails.values():
-        for line in tail.pieces.rest():
-            teller.tell(tail.step, line)
+    for tail in tails:
+        tail.tell(teller, last=True)
+    if not any(tail.path.exists() for tail in tails):
+        raise CliError(f"{folder}: no logs yet of {', '.join(_shortened(teller.steps))}")
 
 
 def _is_going(folder: Path) -> bool:
@@ -110,24 +114,28 @@ def _is_going(folder: Path) -> bool:
 
 @dataclass
 class _Tail:
-    """A log that may grow."""
+    """A log that may grow, or be there later."""
 
     step: str
     path: Path
     pieces: Pieces = field(default_factory=Pieces)
-    _file: BinaryIO | None = None
+    done_bytes: int = 0
 
-    def lines(self) -> Iterator[bytes]:
-        """What is new."""
-        self._file = self._file or self.path.open("rb")
-        while piece := self._file.read(1 << 16):
-            yield from self.pieces.feed(piece)
+    def tell(self, teller: Teller, *, last: bool = False) -> None:
+        """Print what is new; the last time, a line that nobody has ended too."""
+        for line in self._new_lines():
+            teller.tell(self.step, line)
+        for line in self.pieces.rest() if last else ():
+            teller.tell(self.step, line)
 
-
-def _print(tails: Iterable[_Tail], teller: Teller) -> None:
-    for tail in tails:
-        for line in tail.lines():
-            teller.tell(tail.step, line)
+    def _new_lines(self) -> Iterator[bytes]:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self.done_bytes)
+            while piece := file.read(1 << 16):
+                self.done_bytes += len(piece)
+                yield from self.pieces.feed(piece)
 
 
 def _rank(step: str) -> tuple[int, int, str]:

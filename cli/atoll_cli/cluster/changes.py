@@ -68,7 +68,7 @@ def changes(there: TrainingJob, here: TrainingJob, written: Json) -> Changes:
     mentioned = [it for it in found if it.path not in (*_FREE, _QUORUM) or _says(written, it.path)]
     told = tuple(it for it in mentioned if _may_change(it))
     refused = tuple(it for it in mentioned if not _may_change(it))
-    metadata = _metadata(there, here)
+    metadata = tuple(_metadata(there, here))
     patch: Json = {}
     for it in (*told, *metadata):
         _put(patch, it)

@@ -20,7 +20,7 @@ LOOK_SECONDS: Final = 1.0
 of one object would need a right that whoever may read it need not have."""
 PATIENCE_SECONDS: Final = 120.0
 """How long an API server may be away while a job is watched: long enough to be updated."""
-_PAGE: Final = 500
+_PAGE_SIZE: Final = 500
 _NAMED: Final = 12
 """Other jobs that a message names."""
 
@@ -131,7 +131,7 @@ async def delete(api: Api, known: JobOnCluster) -> None:
     await api.delete(TRAINING_JOBS, known.view.key, uid=known.view.uid)
 
 
-async def read_all(api: Api, place: Place) -> list[JobOnCluster]:
+async def read_all(api: Api, place: Place, page_size: int = _PAGE_SIZE) -> list[JobOnCluster]:
     """All jobs of a place, by namespace and name.
 
     Raises:
@@ -141,7 +141,7 @@ async def read_all(api: Api, place: Place) -> list[JobOnCluster]:
     token = ""
     while True:
         selection = Selection(TRAINING_JOBS, place.namespace)
-        page = await api.list_page(selection, limit=_PAGE, continue_token=token)
+        page = await api.list_page(selection, limit=page_size, continue_token=token)
         found += map(job_of, page.items)
         token = page.continue_token
         if not token:
