@@ -21,8 +21,7 @@ from atoll_operator.kubernetes.resources import TRAINING_JOBS
 class Submission:
     """A job that is to be on a cluster: as the user wrote it, and as the types read it.
 
-    What is sent is what was written. Defaults stay out of it: the operator of the cluster fills
-    them in, and nothing that was never said is then a field that cannot change.
+    What is sent is what was written: defaults are filled in by the cluster, as its release has them.
     """
 
     document: Json

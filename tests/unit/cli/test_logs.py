@@ -41,7 +41,7 @@ def test_a_step_or_all_islands(asked: str, expected: list[str]) -> None:
 
 
 def test_a_step_that_is_none() -> None:
-    with pytest.raises(CliError, match="digits: no step routr; did you mean router?"):
+    with pytest.raises(CliError, match="digits: no step routr; did you mean router"):
         chosen("routr", STEPS, "digits")
     with pytest.raises(CliError, match="there is: hub, partition, island-0 to island-10, evaluate"):
         chosen("xyz", STEPS, "digits")

@@ -109,5 +109,5 @@ async def test_a_secret_that_holds_something_else(data: dict[str, str]) -> None:
         await read_papers(api, LAB, "digits")
     metadata = {"namespace": key.namespace, "name": key.name}
     api.server.put(SECRETS, {"metadata": metadata, "data": data})
-    with pytest.raises(CliError, match="no readable cli.crt"):
+    with pytest.raises(CliError, match=r"no readable cli\.crt"):
         await read_papers(api, LAB, "digits")

@@ -1,6 +1,7 @@
 """A job on a cluster: read, watched, stopped, deleted."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
@@ -78,7 +79,7 @@ async def test_all_jobs_page_by_page() -> None:
 
 
 async def watched(api: FakeApi, count: int) -> list[str]:
-    seen = []
+    seen: list[str] = []
     async with aclosing(jobs.watch(api, LAB, "digits")) as versions:
         async for version in versions:
             seen.append(version.status.state)
@@ -122,16 +123,16 @@ async def test_patience_ends() -> None:
         await watching
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("made_anew", [(), ("digits",)])
 @in_virtual_time
-async def test_a_job_that_is_deleted_is_not_watched_any_more(again: bool) -> None:
+async def test_a_job_that_is_deleted_is_not_watched_any_more(made_anew: Sequence[str]) -> None:
     api = lab()
     submitted(api)
     watching = asyncio.ensure_future(watched(api, 2))
     await asyncio.sleep(1)
     await api.delete(TRAINING_JOBS, KEY)
-    if again:
-        submitted(api)
+    for name in made_anew:
+        submitted(api, name)
     with pytest.raises(CliError, match="was deleted"):
         await watching
 

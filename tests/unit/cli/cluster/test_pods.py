@@ -76,7 +76,7 @@ def test_a_hub_that_was_started_again_in_its_pod_has_another_log() -> None:
 
 async def test_every_step_of_the_job_can_be_asked_for() -> None:
     api = lab()
-    submitted(api, **{"islands.count": 2})
+    submitted(api, islands={"count": 2})
     steps = steps_of(await jobs.read(api, LAB, "digits"), [])
     assert steps == ["hub", "partition", "island-0", "island-1", "evaluate", "router"]
 
