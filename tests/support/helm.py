@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,30 @@ def run(*arguments: str, values: Values | None = None, timeout: float = 120) -> 
 
 
 @dataclass(frozen=True)
+class Release:
+    """One installation on a cluster."""
+
+    kubeconfig: str
+    namespace: str
+    name: str = "atoll"
+
+    def tried(self, verb: str, *arguments: str, values: Values | None = None) -> Done:
+        """A command that may fail."""
+        where = ("--kubeconfig", self.kubeconfig, "--namespace", self.namespace)
+        return tried(verb, self.name, *arguments, *where, values=values, timeout=300)
+
+    def run(self, verb: str, *arguments: str, values: Values | None = None) -> str:
+        """What a command prints; a failed one fails the test with what it said."""
+        done = self.tried(verb, *arguments, values=values)
+        assert done.returncode == 0, f"helm {verb}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def install(self, values: Values, *flags: str, chart: Path = CHART) -> str:
+        """Install it, or change it."""
+        return self.run("upgrade", str(chart), "--install", *flags, values=values)
+
+
+@dataclass(frozen=True)
 class Rendered:
     """The objects of a release, before any API server has seen them."""
 
@@ -94,17 +118,18 @@ def is_hook(document: Document) -> bool:
     return "helm.sh/hook" in document["metadata"].get("annotations", {})
 
 
-def rendered(values: Values | None = None, release: str = "atoll") -> Rendered:
+def rendered(
+    values: Values | None = None, release: str = "atoll", namespace: str = "system"
+) -> Rendered:
     """The objects as a release of these values has them."""
-    text = render_text(json.dumps({**IMAGES, **(values or {})}), release)
+    text = _rendered(json.dumps({**IMAGES, **(values or {})}), release, namespace)
     return Rendered(tuple(it for it in yaml.load_all(text, yaml.CSafeLoader) if it))
 
 
 @functools.cache
-def render_text(values: str, release: str = "atoll", flags: Sequence[str] = ()) -> str:
-    """The objects of a release in the namespace `system`, as YAML."""
-    where = ("--namespace", "system", "--kube-version", KUBERNETES)
-    return run("template", release, str(CHART), *where, *flags, values=json.loads(values))
+def _rendered(values: str, release: str, namespace: str) -> str:
+    where = ("--namespace", namespace, "--kube-version", KUBERNETES)
+    return run("template", release, str(CHART), *where, values=json.loads(values))
 
 
 def refusal(values: Values) -> str:

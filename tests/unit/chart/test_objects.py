@@ -4,52 +4,10 @@ from typing import Any
 
 import helm
 import pytest
+from operator_rights import FOR_JOBS, Right, for_itself, rights
 
 from atoll_api import names
 from atoll_api.crd import custom_resource_definition
-
-Right = tuple[str, str, str, str]
-"""(group, resource, name or "", verb)."""
-
-
-def rights(role: dict[str, Any]) -> list[Right]:
-    return [
-        (group, resource, name, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for name in rule.get("resourceNames", [""])
-        for verb in rule["verbs"]
-    ]
-
-
-def expand(table: dict[tuple[str, str], str]) -> set[Right]:
-    return {(*key, "", verb) for key, verbs in table.items() for verb in verbs.split()}
-
-
-FOR_JOBS = expand(
-    {
-        ("atoll.dev", "trainingjobs"): "get list watch delete",
-        ("atoll.dev", "trainingjobs/status"): "get update patch",
-        ("atoll.dev", "trainingjobs/finalizers"): "update",
-        ("batch", "jobs"): "get list watch create patch delete",
-        ("apps", "statefulsets"): "get list watch create patch delete",
-        ("", "pods"): "get list watch",
-        ("", "services"): "get create patch delete",
-        ("", "persistentvolumeclaims"): "get create patch delete",
-        ("networking.k8s.io", "networkpolicies"): "get create patch delete",
-        ("", "configmaps"): "get create",
-        ("", "secrets"): "create",
-        ("events.k8s.io", "events"): "create patch",
-    }
-)
-FOR_ITSELF = {
-    ("coordination.k8s.io", "leases", "", "create"),
-    ("coordination.k8s.io", "leases", "atoll-operator", "get"),
-    ("coordination.k8s.io", "leases", "atoll-operator", "update"),
-    ("", "secrets", "", "create"),
-    ("", "secrets", "atoll-operator-authority", "get"),
-}
 
 
 def exactly(role: dict[str, Any], expected: set[Right]) -> None:
@@ -61,7 +19,7 @@ def exactly(role: dict[str, Any], expected: set[Right]) -> None:
 def test_in_all_namespaces_one_role_is_of_the_cluster() -> None:
     found = helm.rendered({"rbac": {"userRoles": False}})
     exactly(found.one("ClusterRole"), FOR_JOBS)
-    exactly(found.one("Role"), FOR_ITSELF)
+    exactly(found.one("Role"), for_itself("atoll-operator"))
     assert found.one("ClusterRoleBinding")["roleRef"]["name"] == "atoll-operator"
     assert found.one("ClusterRoleBinding")["subjects"] == [
         {"kind": "ServiceAccount", "name": "atoll-operator", "namespace": "system"}
@@ -75,7 +33,7 @@ def test_in_some_namespaces_none_is() -> None:
     roles = {(it["metadata"]["namespace"], it["metadata"]["name"]): it for it in found.all("Role")}
     exactly(roles.pop(("a", "atoll-operator")), FOR_JOBS)
     exactly(roles.pop(("system", "atoll-operator")), FOR_JOBS)
-    exactly(roles.pop(("system", "atoll-operator-own")), FOR_ITSELF)
+    exactly(roles.pop(("system", "atoll-operator-own")), for_itself("atoll-operator"))
     assert not roles
     for binding in found.all("RoleBinding"):
         assert binding["roleRef"]["name"] == binding["metadata"]["name"]
