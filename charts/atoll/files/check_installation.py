@@ -104,8 +104,10 @@ def operators_are_ready(it: Installation) -> str:
     for address in addresses:
         host = f"[{address}]" if ":" in address else address
         url = f"http://{host}:{it.health_port}/readyz"
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS):
-            pass
+        try:
+            urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS).close()
+        except OSError as error:
+            raise NotYetError(f"{url}: {error}") from error
     return f"ready: {', '.join(addresses)}"
 
 

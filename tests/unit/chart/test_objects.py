@@ -145,17 +145,22 @@ def test_every_object_says_whose_it_is() -> None:
         assert ("namespace" in it["metadata"]) is not cluster
 
 
-def test_what_helm_test_brings_along_goes_with_it() -> None:
-    hooks = [it for it in helm.rendered().documents if helm.is_hook(it)]
-    assert {it["kind"] for it in hooks} == {
-        "ServiceAccount", "Role", "RoleBinding", "Service", "Pod",
-    }  # fmt: skip
-    for it in hooks:
-        annotations = it["metadata"]["annotations"]
-        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
-        assert it["metadata"]["labels"]["app.kubernetes.io/component"] == "test"
-    (role,) = (it for it in hooks if it["kind"] == "Role")
-    exactly(role, {("coordination.k8s.io", "leases", "atoll-operator", "get")})
+def test_helm_test_brings_a_pod_alone() -> None:
+    """Helm asks for the log of each thing that a test brings, by its name."""
+    (hook,) = (it for it in helm.rendered().documents if helm.is_hook(it))
+    assert hook["kind"] == "Pod"
+    assert hook["metadata"]["annotations"] == {
+        "helm.sh/hook": "test",
+        "helm.sh/hook-delete-policy": "before-hook-creation",
+    }
+
+
+def test_each_operator_has_an_address() -> None:
+    found = helm.rendered()
+    service = found.one("Service")["spec"]
+    assert service["clusterIP"] == "None"
+    assert service["publishNotReadyAddresses"] is True
+    assert service["selector"] == found.one("Deployment")["spec"]["selector"]["matchLabels"]
 
 
 def test_the_pod_of_helm_test_is_let_in_and_is_no_operator() -> None:
