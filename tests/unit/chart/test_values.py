@@ -1,6 +1,7 @@
 """The values of the chart: each has a default, a description, a bound and an effect."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -115,3 +116,22 @@ def test_the_chart_has_the_version_of_the_product() -> None:
     project = tomllib.loads((helm.CHART.parents[1] / "pyproject.toml").read_text())["project"]
     chart = yaml.safe_load((helm.CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == chart["version"] == project["version"]
+
+
+@pytest.mark.parametrize(
+    "page", ["docs/install.md", "docs/test-cluster.md", "charts/atoll/README.md"]
+)
+def test_a_page_sets_no_value_that_is_not_there(page: str) -> None:
+    text = (helm.CHART.parents[1] / page).read_text()
+    named = set(re.findall(r"--set '?([A-Za-z.]+)=", text))
+    assert named
+    assert named <= set(said(VALUES))
+
+
+def test_the_values_that_matter_are_there() -> None:
+    text = (helm.CHART.parents[1] / "docs/install.md").read_text()
+    _, _, section = text.partition("## Values that matter")
+    first_column = re.findall(r"^\| (`.*?`) \| ", section.partition("\n## ")[0], re.MULTILINE)
+    named = {it.strip("`") for cell in first_column for it in cell.split(", ")}
+    assert "watchNamespaces" in named
+    assert named <= set(said(VALUES))
