@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := api operator worker cli tools benchmarks examples tests
+CODE := api operator worker cli tools charts benchmarks examples tests
 OUT ?= runs/digits
 
 export OMP_NUM_THREADS ?= 1
@@ -48,6 +48,7 @@ check: $(READY) ## Format, lint, types, layers, generated files, sizes
 	$(BIN)/python tools/generate_protos.py --check
 	$(BIN)/python tools/check_protos.py
 	$(BIN)/python tools/generate_crd.py --check
+	$(BIN)/python tools/generate_chart_readme.py --check
 	$(BIN)/pytest -q tests/house
 
 format: $(READY) ## Format, and fix what the linter can
@@ -57,9 +58,10 @@ format: $(READY) ## Format, and fix what the linter can
 protos: $(READY) ## Release the protos: what they say now must stay readable from here on
 	$(BIN)/python tools/check_protos.py --release
 
-generate: $(READY) ## Write the generated files: protos/gen and the CRD
+generate: $(READY) ## Write the generated files: protos/gen, the CRD, the chart's table of values
 	$(BIN)/python tools/generate_protos.py
 	$(BIN)/python tools/generate_crd.py
+	$(BIN)/python tools/generate_chart_readme.py
 
 # What torch loads on a machine with GPUs only; it starts and trains without (tests/cluster).
 GPU_ONLY := triton cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx

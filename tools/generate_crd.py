@@ -6,7 +6,7 @@ from pathlib import Path
 from atoll_api.crd import custom_resource_definition
 from atoll_cli.documents import to_yaml
 
-CRD = Path(__file__).resolve().parent.parent / "charts/atoll/crds/trainingjobs.atoll.dev.yaml"
+CRD = Path(__file__).resolve().parent.parent / "charts/atoll/files/trainingjobs.atoll.dev.yaml"
 
 
 def main() -> int:

@@ -134,6 +134,16 @@ def test_a_changed_type_is_noticed_in_the_crd(tree: Path) -> None:
     assert "run `make generate`" in result.stdout
 
 
+def test_a_changed_value_is_noticed_in_the_charts_readme(tree: Path) -> None:
+    command = (sys.executable, "tools/generate_chart_readme.py", "--check")
+    assert run(tree, *command).returncode == 0
+    path = tree / "charts/atoll/values.yaml"
+    path.write_text(path.read_text().replace("replicas: 2", "replicas: 3", 1))
+    result = run(tree, *command)
+    assert result.returncode == 1
+    assert "run `make generate`" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("module", "line", "rule"),
     [

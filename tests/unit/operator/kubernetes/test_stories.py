@@ -1,0 +1,192 @@
+"""Whole jobs through the operator, in memory: it may die at any request, and nothing is made twice."""
+
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from builders import job_document
+from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until
+from virtual_time import in_virtual_time
+
+from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
+from atoll_operator.kubernetes.api import Key
+from atoll_operator.kubernetes.fake_api import FakeApi
+from atoll_operator.kubernetes.faults import DropWatches, Fault, Faults, KilledError, When
+from atoll_operator.kubernetes.resources import (
+    CONFIG_MAPS,
+    JOBS,
+    NETWORK_POLICIES,
+    SERVICES,
+    STATEFUL_SETS,
+    TRAINING_JOBS,
+)
+
+ENSEMBLE = {"islands.count": 2}
+MERGING = {
+    "islands.count": 3,
+    "task": {"type": "Classification"},
+    "strategy": {"type": "IterativeMerge"},
+}
+ENOUGH = 120.0
+KINDS = (CONFIG_MAPS, JOBS, NETWORK_POLICIES, SERVICES, STATEFUL_SETS)
+
+
+async def story(cluster: Cluster, faults: Faults = ()) -> FakeApi:
+    """One operator runs a job to its end, or dies."""
+    api = FakeApi(cluster.server, faults)
+    assert await run_until(cluster, OperatorProcess(cluster, api), "Complete", ENOUGH)
+    return api
+
+
+def objects_of(cluster: Cluster) -> Counter[str]:
+    """What there is; names of Secrets differ from run to run."""
+    return Counter(
+        f"{kind.kind} {key.name.partition('-job-')[0]}"
+        for kind in KINDS
+        for key in cluster.server.objects(kind)
+    )
+
+
+@pytest.mark.parametrize("spec", [ENSEMBLE, MERGING], ids=["ensemble", "merging"])
+@in_virtual_time
+async def test_a_job_runs_to_its_end(spec: dict[str, Any]) -> None:
+    cluster = Cluster()
+    cluster.submit(job_document(**spec))
+    await story(cluster)
+    jobs = {key.name for key in cluster.server.objects(JOBS)}
+    islands = {f"digits-island-{i}" for i in range(2)}
+    others = {f"digits-{it}" for it in ("partition", "router", "evaluate")}
+    merging = {f"digits-{it}" for it in ("partition", "islands", "merge", "evaluate")}
+    assert jobs == (merging if spec is MERGING else islands | others)
+    status = cluster.job().status
+    assert status is not None
+    assert status.observed_generation == 1
+    assert {it.type for it in status.conditions if it.status == "True"} == {"Accepted", "Complete"}
+
+
+@pytest.mark.parametrize("spec", [ENSEMBLE, MERGING], ids=["ensemble", "merging"])
+@pytest.mark.parametrize("when", list(When))
+@pytest.mark.slow
+def test_whoever_dies_at_any_request_is_followed_by_one_who_finishes(
+    spec: dict[str, Any], when: When
+) -> None:
+    calm, asked = Cluster(), 0
+
+    @in_virtual_time
+    async def undisturbed() -> None:
+        nonlocal asked
+        calm.submit(job_document(**spec))
+        asked = len((await story(calm)).requests)
+
+    undisturbed()
+    for at in range(asked):
+
+        @in_virtual_time
+        async def killed(at: int = at) -> None:
+            cluster = Cluster()
+            cluster.submit(job_document(**spec))
+            with suppress(KilledError, BaseExceptionGroup):  # at the last it may go unnoticed
+                await story(cluster, (Fault(at, KilledError(), when),))
+                assert at > asked - 5, at
+            await story(cluster)
+            assert objects_of(cluster) == objects_of(calm), at
+            assert cluster.server.objects(TRAINING_JOBS).keys() == {Key(NAMESPACE, "digits")}
+
+        killed()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConflictError("changed"),
+        TooManyRequestsError("later", retry_after_seconds=1.0),
+        UnavailableError("no answer"),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+@pytest.mark.parametrize("when", list(When))
+@in_virtual_time
+async def test_refusals_cost_time_and_nothing_else(error: Any, when: When) -> None:
+    calm, cluster = Cluster(), Cluster()
+    for each in (calm, cluster):
+        each.submit(job_document(**ENSEMBLE))
+    asked = len((await story(calm)).requests)
+    faults = tuple(Fault(at, error, when) for at in range(4, asked, 3))
+    await story(cluster, faults)
+    assert objects_of(cluster) == objects_of(calm)
+
+
+@in_virtual_time
+async def test_watches_that_break_lose_nothing() -> None:
+    cluster = Cluster()
+    cluster.submit(job_document(**ENSEMBLE))
+    await story(cluster, tuple(DropWatches(at) for at in range(5, 60, 5)))
+
+
+@in_virtual_time
+async def test_a_job_is_suspended_and_goes_on() -> None:
+    cluster = Cluster(held={"digits-island-1"})
+    cluster.submit(job_document(**ENSEMBLE))
+    process = OperatorProcess(cluster, FakeApi(cluster.server))
+    assert not await run_until(cluster, process, "Complete", 20.0)
+    _change(cluster, suspend=True)
+    assert await run_until(cluster, _another(cluster), "Suspended", ENOUGH)
+    assert Key(NAMESPACE, "digits-island-1") not in cluster.server.objects(JOBS)
+    cluster.held.clear()
+    _change(cluster, suspend=False)
+    assert await run_until(cluster, _another(cluster), "Complete", ENOUGH)
+
+
+@in_virtual_time
+async def test_a_job_that_begins_suspended_makes_nothing() -> None:
+    cluster = Cluster()
+    cluster.submit(job_document(**ENSEMBLE, suspend=True))
+    assert await run_until(cluster, _another(cluster), "Suspended", ENOUGH)
+    assert not objects_of(cluster)
+
+
+@in_virtual_time
+async def test_an_island_that_is_given_up_fails_the_job() -> None:
+    cluster = Cluster(failing={"digits-island-1"})
+    cluster.submit(job_document(**ENSEMBLE))
+    assert await run_until(cluster, _another(cluster), "Failed", ENOUGH)
+    status = cluster.job().status
+    assert status is not None
+    (failed,) = (it for it in status.conditions if it.type == "Failed")
+    assert failed.reason == "QuorumLost"
+    assert "island-1" in failed.message
+
+
+@in_virtual_time
+async def test_a_job_with_problems_is_told_all_of_them_and_starts_nothing() -> None:
+    cluster = Cluster()
+    cluster.submit(job_document(**{"islands.quorum": 9, "islands.overrides": [{"island": 7}]}))
+    assert await run_until(cluster, _another(cluster), "Failed", ENOUGH)
+    status = cluster.job().status
+    assert status is not None
+    (accepted,) = (it for it in status.conditions if it.type == "Accepted")
+    assert (accepted.status, accepted.reason) == ("False", "Invalid")
+    assert "islands.quorum" in accepted.message
+    assert "there is no island 7" in accepted.message
+    assert not objects_of(cluster)
+
+
+@in_virtual_time
+async def test_a_job_of_another_manager_is_left_alone() -> None:
+    cluster = Cluster()
+    cluster.submit(job_document(managedBy="kueue.x-k8s.io/multikueue"))
+    assert not await run_until(cluster, _another(cluster), "Complete", 20.0)
+    assert cluster.job().status is None
+    assert not objects_of(cluster)
+
+
+def _another(cluster: Cluster) -> OperatorProcess:
+    return OperatorProcess(cluster, FakeApi(cluster.server))
+
+
+def _change(cluster: Cluster, **spec: Any) -> None:
+    body = cluster.server.objects(TRAINING_JOBS)[Key(NAMESPACE, "digits")]
+    changed = {**body, "spec": {**body["spec"], **spec}}
+    changed["metadata"].pop("resourceVersion")
+    cluster.server.put(TRAINING_JOBS, changed)
