@@ -1,24 +1,21 @@
-"""The command line on a real cluster: beside a hub that was set up by hand, and with an operator."""
+"""The command line on a real cluster, without an operator: beside a hub that was set up by hand."""
 
 import asyncio
 import base64
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from builders import job_document
+from atoll_on_cluster import Atoll, atoll_in, good, job_file, wait_for
 from kubectl import Document, Kubectl, phase, python_pod
 from safetensors import safe_open
 
 from atoll_api import names
+from atoll_api.crd import custom_resource_definition
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import Process
 from atoll_cli.cluster.forwarding import forwarded
@@ -35,95 +32,18 @@ from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.ports import Artifact
 
-PATIENCE_SECONDS = 300.0
 NUMBERS = b'{"findings": {}, "run": {}}'
 FILES = {"report.html": b"<html>", "report.json": NUMBERS, "samples.png": b"\x89PNG"}
-SMALL: dict[str, Any] = {
-    "islands.count": 2,
-    "training.steps": 300,
-    "strategy.expertEnsemble.router.learned.steps": 50,
-    "evaluation": {"samples": 64, "seeds": 1, "samplerSteps": 4, "strategies": ["Full"]},
-    "template": {"resources": {"requests": {"cpu": "50m"}}},
-}
-
-Atoll = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def atoll(kubectl: Kubectl, tmp_path: Path) -> Atoll:
-    """A command, in an empty folder and in the namespace of the test."""
-    if kubectl.tried("get", "crd", "trainingjobs.atoll.dev").returncode:
-        made = subprocess.run(
-            [sys.executable, "-m", "atoll_cli", "crd"], capture_output=True, text=True, check=True
-        )
-        kubectl.run("apply", "-f", "-", stdin=made.stdout)
-        kubectl.run("wait", "--for=condition=Established", "crd/trainingjobs.atoll.dev")
-    path = os.pathsep.join([str(Path(kubectl.program).parent), os.environ["PATH"]])
-
-    def run(*words: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
-        where = (f"--kubeconfig={kubectl.kubeconfig}", f"--namespace={kubectl.namespace}")
-        return subprocess.run(
-            [sys.executable, "-m", "atoll_cli", *map(str, words), *where],
-            cwd=tmp_path, env={**os.environ, "PATH": path, **variables}, timeout=PATIENCE_SECONDS,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    return run
-
-
-@pytest.fixture
-def operator(kubectl: Kubectl, operator_image: str, worker_image: str) -> Iterator[None]:
-    """One that runs the jobs of this namespace: that of the cluster, or the chart's."""
-    if is_watched(kubectl):
-        yield
-        return
-    helm: Any = pytest.importorskip("helm", reason="NO OPERATOR, and no chart to install it from")
-    values = {
-        "image": image(operator_image),
-        "worker": {"image": image(worker_image)},
-        "watchNamespaces": [kubectl.namespace],
-        "replicas": 1,
-    }
-    release = helm.Release(kubectl.kubeconfig, kubectl.namespace)
-    release.install(values, "--take-ownership", "--wait", "--timeout", "120s")
-    yield
-    release.tried("uninstall")
-
-
-def is_watched(kubectl: Kubectl) -> bool:
-    """Whether an operator is there already and ready for this namespace."""
-    labels = "app.kubernetes.io/name=atoll,app.kubernetes.io/component=operator"
-    found = json.loads(kubectl.run("get", "deployment", "-A", "-l", labels, "-o", "json"))
-    for it in found["items"]:
-        variables = it["spec"]["template"]["spec"]["containers"][0].get("env", [])
-        said = {variable["name"]: variable.get("value", "") for variable in variables}
-        watched = [name for name in said.get("ATOLL_NAMESPACES", "").split(",") if name]
-        ready = it.get("status", {}).get("readyReplicas", 0)
-        if ready and (not watched or kubectl.namespace in watched):
-            return True
-    return False
-
-
-def image(name: str) -> dict[str, str]:
-    """As the chart's values have it."""
-    repository, _, tag = name.rpartition(":")
-    return {"repository": repository, "tag": tag}
-
-
-def job_file(folder: Path, **spec: Any) -> Path:
-    path = folder / "job.yaml"
-    path.write_text(json.dumps(job_document(**spec)))
-    return path
-
-
-def wait_for(kubectl: Kubectl, state: str) -> None:
-    wanted = f"--for=jsonpath={{.status.state}}={state}"
-    kubectl.run("wait", wanted, "trainingjob/digits", "--timeout=120s", timeout=130)
-
-
-def good(done: "subprocess.CompletedProcess[str]") -> str:
-    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
-    return done.stdout
+    """Where the definition of TrainingJobs is known."""
+    if kubectl.tried("get", "customresourcedefinition", "trainingjobs.atoll.dev").returncode:
+        kubectl.apply(custom_resource_definition())
+        known = "customresourcedefinition/trainingjobs.atoll.dev"
+        kubectl.run("wait", "--for=condition=Established", known)
+    return atoll_in(kubectl, tmp_path)
 
 
 async def _accept(kubectl: Kubectl, view: JobView, settings: OperatorSettings) -> Accepted:
@@ -136,15 +56,14 @@ async def _accept(kubectl: Kubectl, view: JobView, settings: OperatorSettings) -
 @pytest.fixture
 def hub(kubectl: Kubectl, atoll: Atoll, tmp_path: Path, worker_image: str) -> Accepted:
     """A job whose hub runs, and that no operator looks at."""
-    good(atoll("submit", job_file(tmp_path, managedBy="example.org/nobody", **SMALL)))
+    good(atoll("submit", job_file(tmp_path, managedBy="example.org/nobody")))
     view = view_of(json.loads(kubectl.run("get", "trainingjob", "digits", "-o", "json")))
     settings = OperatorSettings(
         worker_image, "nobody", "nobody-0", {"app": "nobody"}, image_pull_policy="IfNotPresent"
     )
     accepted = asyncio.run(_accept(kubectl, view, settings))
     kubectl.apply(*surroundings(blueprint_of(accepted.resolved, view, settings)))
-    ready = "--for=jsonpath={.status.readyReplicas}=1"
-    kubectl.run("wait", ready, "statefulset/digits-hub", "--timeout=60s", timeout=70)
+    wait_for(kubectl, "statefulset/digits-hub", "readyReplicas", 1)
     return accepted
 
 
@@ -235,44 +154,3 @@ def test_logs_and_deletion_without_an_operator(
     assert (
         kubectl.run("get", "secrets,configmaps", "-l", "atoll.dev/job=digits", "-o", "name") == ""
     )
-
-
-def test_a_job_from_its_file_to_its_report(operator: None, atoll: Atoll, tmp_path: Path) -> None:
-    told = good(atoll("submit", job_file(tmp_path, **SMALL), "--watch"))
-    assert "island-1" in told
-    assert "Complete. `atoll report digits" in told
-    assert " Complete " in good(atoll("status"))
-    assert {"experts/0", "experts/1", "page"} <= {
-        line.split()[0] for line in good(atoll("pull", "digits")).splitlines()
-    }
-    assert "FD to train" in good(atoll("report", "digits"))
-    assert (tmp_path / "digits-report" / "samples.png").read_bytes().startswith(b"\x89PNG")
-    assert "FD to train" in good(atoll("report", tmp_path / "digits-report"))
-    good(atoll("sample", "digits", "-n", "4", "-o", "grid.png"))
-    assert (tmp_path / "grid.png").exists()
-    assert "island-0" in good(atoll("logs", "digits", "-f"))
-    again = good(atoll("submit", tmp_path / "job.yaml"))
-    assert "is the same job: it is Complete" in again
-    good(atoll("delete", "digits", "--yes"))
-    assert atoll("status", "digits").returncode == ExitCode.FAILED
-
-
-def test_a_job_is_stopped_and_goes_on(
-    operator: None, kubectl: Kubectl, atoll: Atoll, tmp_path: Path
-) -> None:
-    good(atoll("submit", job_file(tmp_path, **(SMALL | {"training.steps": 20_000}))))
-    wait_for(kubectl, "Running")
-    good(atoll("suspend", "digits"))
-    wait_for(kubectl, "Suspended")
-    assert "is the same job: it is Suspended" in good(atoll("submit", tmp_path / "job.yaml"))
-    good(atoll("resume", "digits"))
-    wait_for(kubectl, "Running")
-    good(atoll("delete", "digits", "--yes"))
-
-
-def test_a_job_that_fails_ends_with_its_code(operator: None, atoll: Atoll, tmp_path: Path) -> None:
-    source = {"source": "file:///nowhere/data.npz"}
-    done = atoll("submit", job_file(tmp_path, **(SMALL | {"data": source})), "--watch")
-    assert done.returncode == ExitCode.FINAL
-    assert "`atoll logs digits" in done.stderr
-    assert "does not exist" in good(atoll("logs", "digits", "partition"))
