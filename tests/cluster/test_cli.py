@@ -131,6 +131,52 @@ def test_no_key_and_no_child_is_left_behind(
     assert children_in(kubectl.namespace) == []
 
 
+RIGHTS = (
+    (["atoll.dev"], ["trainingjobs"], ["get"]),
+    ([""], ["configmaps", "secrets", "services", "pods/log"], ["get"]),
+    (["apps"], ["statefulsets"], ["get"]),
+    ([""], ["pods"], ["get", "list"]),
+    ([""], ["pods/portforward"], ["create"]),
+)
+"""As docs/cli.md has them."""
+
+
+def reader(kubectl: Kubectl, folder: Path) -> Path:
+    """The kubeconfig of somebody who may look at jobs of this namespace, and no more."""
+    rules = [dict(zip(("apiGroups", "resources", "verbs"), it, strict=True)) for it in RIGHTS]
+    group, kind = "rbac.authorization.k8s.io", {"metadata": {"name": "reader"}}
+    who = {"kind": "ServiceAccount", "name": "reader", "namespace": kubectl.namespace}
+    role = {"apiGroup": group, "kind": "Role", "name": "reader"}
+    kubectl.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", **kind},
+        {"apiVersion": f"{group}/v1", "kind": "Role", **kind, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1", "kind": "RoleBinding", **kind,
+            "subjects": [who], "roleRef": role,
+        },
+    )  # fmt: skip
+    document = json.loads(kubectl.run("config", "view", "--minify", "--flatten", "-o", "json"))
+    document["users"][0]["user"] = {"token": kubectl.run("create", "token", "reader").strip()}
+    path = folder / "reader.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_who_may_look_may_pull_and_nothing_else(
+    kubectl: Kubectl, hub: Accepted, tmp_path: Path
+) -> None:
+    path = reader(kubectl, tmp_path)
+    atoll = atoll_in(Kubectl(kubectl.program, str(path), kubectl.namespace), tmp_path)
+    good(atoll("pull", "digits"))
+    good(atoll("status", "digits"))
+    good(atoll("logs", "digits", "hub"))
+    for words in (("suspend", "digits"), ("status",), ("delete", "digits", "--yes")):
+        refused = atoll(*words)
+        assert refused.returncode == ExitCode.FINAL
+        assert "atoll: the cluster does not allow it" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_hub_that_was_stopped_is_said_to_be(
     kubectl: Kubectl, atoll: Atoll, hub: Accepted
 ) -> None:
