@@ -91,7 +91,7 @@ async def show(api: Api, kubectl: Kubectl, name: str, asked: str | None) -> None
         if step in waiting:
             teller.explain(step, f"not started: {waiting[step]}")
     if not printed:
-        raise CliError(f"{name}: no logs yet: {_why_nothing(job, teller.steps)}")
+        raise CliError(f"{name}: no logs: {_why_nothing(job, teller.steps)}")
 
 
 async def follow(
@@ -219,6 +219,8 @@ def _why_waiting(status: Json, container: Json) -> str:
 def _why_nothing(job: JobOnCluster, steps: Sequence[str]) -> str:
     """What the job says of the first of these steps that says anything."""
     status = job.status
-    said = {it.name: it.message or it.state for it in (*status.steps, *status.islands)}
-    told = [f"{step}: {said[step]}" for step in steps if step in said]
-    return told[0] if told else f"the job is {status.state}"
+    said = {it.name: it for it in (*status.steps, *status.islands)}
+    for step in (said[it] for it in steps if it in said):
+        gone = step.state in ("Succeeded", "Failed")
+        return f"{step.name}: {'its pod is gone' if gone else step.message or step.state}"
+    return f"the job is {status.state}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from submitted_jobs import LAB, RUNNING, lab, says, submitted
+from submitted_jobs import FAILED, LAB, RUNNING, lab, says, submitted
 
 from atoll_api import names
 from atoll_cli.cluster import jobs
@@ -88,11 +88,14 @@ async def test_a_job_of_another_release_has_the_steps_that_its_pods_say() -> Non
     assert steps_of(found, pods_of([island("a", 7, "")])) == ["island-7"]
 
 
-async def test_no_logs_yet_says_why() -> None:
+async def test_no_logs_says_why() -> None:
     api = lab()
     submitted(api)
-    with pytest.raises(CliError, match="no logs yet: the job is Pending"):
+    with pytest.raises(CliError, match="no logs: the job is Pending"):
         await show(api, KUBECTL, "digits", None)
     says(api, RUNNING)
-    with pytest.raises(CliError, match="no logs yet: router: waits for a node"):
+    with pytest.raises(CliError, match="no logs: router: waits for a node"):
         await show(api, KUBECTL, "digits", "router")
+    says(api, FAILED)
+    with pytest.raises(CliError, match="no logs: island-0: its pod is gone"):
+        await show(api, KUBECTL, "digits", "islands")
