@@ -6,25 +6,26 @@ import torch
 
 from atoll_api import names
 from atoll_cli.errors import CliError, ExitCode
-from atoll_cli.targets import Target
+from atoll_worker.ports import Artifacts
 from atoll_worker.report.files import write_whole
 
 
-def fetch_page(target: Target, folder: Path) -> None:
+def fetch_page(artifacts: Artifacts, folder: Path) -> bool:
     """Write the files of a report into a folder, which is made if it is not there.
 
+    Returns:
+        Whether there is a report.
+
     Raises:
-        CliError: there is no report yet, or it holds what is no file.
+        CliError: it holds what is no file.
     """
-    with target.artifacts() as artifacts:
-        if names.PAGE_REF not in artifacts.bindings(names.PAGE_REF):
-            state = target.status().state
-            raise CliError(f"{target.title}: no report: the job is {state}; it comes at the end")
-        page = artifacts.fetch(names.PAGE_REF)
+    if names.PAGE_REF not in artifacts.bindings(names.PAGE_REF):
+        return False
+    page = artifacts.fetch(names.PAGE_REF)
     files = {name: _content(name, tensor) for name, tensor in page.tensors.items()}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_whole(folder / name, content)
+    return True
 
 
 def _content(name: str, tensor: torch.Tensor) -> bytes:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from atoll_cli import runs, summary
 from atoll_cli.cluster.place import Wanted
+from atoll_cli.errors import CliError
 from atoll_cli.options import cluster_options
 from atoll_cli.targets import ClusterJob, locate
 
@@ -50,5 +51,9 @@ def _fetched(job: ClusterJob, output: Path | None) -> Path:
     from atoll_cli.pages import fetch_page  # noqa: PLC0415 - torch takes seconds
 
     folder = output or Path(f"{job.name}-report")
-    fetch_page(job, folder)
+    with job.artifacts() as artifacts:
+        fetched = fetch_page(artifacts, folder)
+    if not fetched:
+        state = job.status().state
+        raise CliError(f"{job.name}: no report: the job is {state}; it comes at the end")
     return folder
