@@ -10,7 +10,21 @@ import click
 
 from atoll_api.exit_codes import ExitCode
 from atoll_api.problems import InvalidJobError
-from atoll_cli.commands import crd, merge, pull, report, run, sample, status, validate
+from atoll_cli.commands import (
+    crd,
+    delete,
+    logs,
+    merge,
+    pull,
+    report,
+    resume,
+    run,
+    sample,
+    status,
+    submit,
+    suspend,
+    validate,
+)
 from atoll_cli.errors import CliError
 from atoll_operator.errors import OperatorError
 
@@ -20,7 +34,19 @@ Exit codes: 0 complete; 1 failed; 2 wrong command line; 64 the job has problems;
 143 terminated (both can be resumed by running again)."""
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class Sections(click.Group):
+    """The commands by where they work, in the order in which people meet them."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a list a section."""
+        del context
+        for heading, modules in _SECTIONS.items():
+            with formatter.section(heading):
+                commands = [module.command for module in modules]
+                formatter.write_dl([(it.name or "", it.get_short_help_str(80)) for it in commands])
+
+
+@click.group(cls=Sections, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show tracebacks, of workers in their logs.")
 @click.version_option(package_name="atoll", prog_name="atoll")
 @click.pass_context
@@ -29,8 +55,13 @@ def atoll(context: click.Context, *, debug: bool) -> None:
     context.obj = debug
 
 
-for command in (run, validate, status, report, pull, sample, merge, crd):
-    atoll.add_command(command.command)
+_SECTIONS = {
+    "On this machine": (run, validate, merge, crd),
+    "On a cluster": (submit, suspend, resume, delete),
+    "For both": (status, logs, report, pull, sample),
+}
+for module in (it for modules in _SECTIONS.values() for it in modules):
+    atoll.add_command(module.command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,7 +22,17 @@ def read_job(path: Path) -> TrainingJob:
         CliError: the file cannot be read, or is not one YAML document.
         atoll_api.problems.InvalidJobError: with every problem of the job.
     """
-    return parse_job(_load(path, _read(path)))
+    return parse_job(read_document(path))
+
+
+def read_document(path: Path) -> Any:
+    """Read the one YAML document of a file, as it is written.
+
+    Raises:
+        CliError: the file cannot be read, or is not one YAML document.
+        atoll_api.problems.InvalidJobError: it holds several.
+    """
+    return _load(path, _read(path))
 
 
 def _read(path: Path) -> str:

@@ -1,5 +1,6 @@
 """A run's folder, read by the commands that look at it afterwards."""
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,15 @@ def read_job(folder: Path) -> TrainingJob:
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """The numbers of a finished run.
+    """The numbers of a finished run; of a job on a cluster too, once they are in a folder.
 
     Raises:
         CliError: there is no report yet.
     """
-    path = _require(folder) / "report.json"
+    path = folder / "report.json"
     try:
         report: object = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         state = read_status(folder).state
         hint = _WITHOUT_REPORT.get(state, "run it to its end first")
         raise CliError(f"{folder}: no report: the run is {state}; {hint}") from None
@@ -73,7 +74,10 @@ _WITHOUT_REPORT = {
 
 def _require(folder: Path) -> Path:
     if not (folder / "job.json").is_file():
-        raise CliError(f"{folder}: not the folder of a run; give what `atoll run` called it")
+        raise CliError(
+            f"{folder}: not the folder of a run; give what `atoll run` called it, or --namespace for "
+            "a job on a cluster"
+        )
     return folder
 
 
@@ -93,3 +97,15 @@ def require_system(job: TrainingJob, combine: str) -> None:
     if combine != "Baseline" and merges != (combine == MERGED):
         usable = "Merged or Baseline" if merges else "a combine strategy or Baseline"
         raise CliError(f"--combine {combine}: a job of {kind} has none: say {usable}")
+
+
+def is_going(folder: Path) -> bool:
+    """Whether a process works on the run: each of them holds its lock."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

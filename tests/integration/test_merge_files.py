@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from atoll_api.exit_codes import ExitCode
-from atoll_cli.commands.merge import terminable
+from atoll_cli.signals import terminable
 from atoll_worker.merge.mean import weighted_mean
 from atoll_worker.merge.methods import METHODS, Options
 from atoll_worker.merge.pieces import merged as merged_in_memory

@@ -1,20 +1,19 @@
 """`atoll merge`: several models on the disk, one model."""
 
 import re
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from atoll_cli import documents
-from atoll_cli.errors import ExitCode
+from atoll_cli.signals import terminable
 
 if TYPE_CHECKING:
     from atoll_worker.model_files import merging
@@ -41,7 +40,13 @@ def _size_bytes(context: click.Context, option: click.Parameter, text: str) -> i
     return size_bytes
 
 
-@click.command("merge")
+_EXAMPLES = """\b
+Examples:
+  atoll merge a.safetensors b.safetensors -o mean.safetensors
+  atoll merge ./math ./code -o ./both --method ties --base ./llama --density 0.3"""
+
+
+@click.command("merge", short_help="Several models on the disk become one.", epilog=_EXAMPLES)
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -83,15 +88,11 @@ def _size_bytes(context: click.Context, option: click.Parameter, text: str) -> i
 @click.option("--force", is_flag=True, help="Replace an output that is there.")
 @click.option("--allow-nonfinite", is_flag=True, help="Merge NaN and infinities as they are.")
 def command(**given: Any) -> None:
-    r"""Merge MODELS, safetensors files or Hugging Face folders, into one.
+    """Merge MODELS, safetensors files or Hugging Face folders, into one.
 
     All must have the same tensors. Types of floats may differ; the result has those of the first
     model, from which integers, config and tokenizer are taken too. Memory stays small whatever the
     size of the models. The header of the result says what it was made from.
-
-    \b
-    atoll merge a.safetensors b.safetensors -o mean.safetensors
-    atoll merge ./math ./code -o ./both --method ties --base ./llama --density 0.3
     """
     from atoll_worker.model_files import merging  # noqa: PLC0415 - numpy takes a moment
     from atoll_worker.model_files.recipe import Recipe  # noqa: PLC0415 - see above
@@ -141,17 +142,3 @@ def _shown() -> "Iterator[merging.Progress]":
     with bar:
         task = bar.add_task("merging", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM ends the merge as Ctrl-C does: what is half written is removed."""
-
-    def on_signal(*_: object) -> NoReturn:
-        raise SystemExit(ExitCode.TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, on_signal)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from atoll_api.exit_codes import NOT_RETRIED, ExitCode
+from atoll_api.exit_codes import ExitCode
 from atoll_api.problems import warnings
 from atoll_api.spec import TrainingJob
-from atoll_api.status import TrainingJobStatus
 from atoll_cli import live, runs, summary
 from atoll_cli.documents import read_job
+from atoll_cli.endings import failure
 from atoll_cli.errors import CliError
 from atoll_operator.errors import OperatorError
 from atoll_operator.local.options import LocalOptions
@@ -22,7 +22,7 @@ from atoll_operator.local.storage import where_artifacts_live
 from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stopped
 
 
-@click.command("run")
+@click.command("run", short_help="Run a job on this machine, to its end.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [runs/NAME]")
 @click.option(
@@ -104,17 +104,9 @@ def _conclude(
             summary.show(console, folder)
             return ExitCode.OK
         case Failed(reason=reason, message=message):
-            code = failure_code(runs.read_status(folder))
-            raise CliError(f"{reason}: {message}; logs are in {folder / 'logs'}", code)
+            logs = f"logs are in {folder / 'logs'}"
+            raise failure(runs.read_status(folder), reason, message, logs)
         case Stopped() | Ongoing():
             console.print(f"Stopped. Run the same command again to go on from here ({folder}).")
             terminated = received == signal.SIGTERM
             return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
-
-
-def failure_code(status: TrainingJobStatus) -> ExitCode:
-    """The code that all failed steps ended with, if running again cannot mend it; else 1."""
-    failed = [step for step in (*status.steps, *status.islands) if step.state == "Failed"]
-    codes = {step.exit_code for step in failed}
-    final = [code for code in NOT_RETRIED if codes == {code}]
-    return final[0] if final else ExitCode.FAILED

@@ -10,14 +10,22 @@ from click.core import ParameterSource
 from atoll_api.spec import TrainingJob
 from atoll_api.spec.strategy import CombineType
 from atoll_cli import runs
+from atoll_cli.cluster.place import Wanted
 from atoll_cli.errors import CliError, check_output
+from atoll_cli.options import cluster_options
+from atoll_cli.targets import Target, locate
 
 _SYSTEMS = (*typing.get_args(CombineType), runs.MERGED, "Baseline")
 _OF_TEXT = ("prompt", "tokens", "temperature")
 
+_EXAMPLES = """\b
+Examples:
+  atoll sample runs/digits -n 16 -o grid.png
+  atoll sample digits --namespace lab --combine TopK"""
 
-@click.command("sample")
-@click.argument("folder", type=click.Path(path_type=Path))
+
+@click.command("sample", short_help="Draw from what a run or a job has trained.", epilog=_EXAMPLES)
+@click.argument("target")
 @click.option(
     "-n", "--count", type=click.IntRange(1, 4096), help="How many.  [64 images, or 1 text]"
 )
@@ -48,23 +56,41 @@ _OF_TEXT = ("prompt", "tokens", "temperature")
     show_default=True,
     help="Text: below 1 the likely becomes likelier; 0 takes the likeliest.",
 )
+@cluster_options(short=False)
 @click.pass_context
-def command(context: click.Context, /, folder: Path, **options: typing.Any) -> None:
-    """Draw samples from the system in FOLDER: images as a PNG grid, or texts."""
-    job = runs.read_job(folder)
+def command(
+    context: click.Context, /, target: str, *, wanted: Wanted, **options: typing.Any
+) -> None:
+    """Draw samples from the system of TARGET: images as a PNG grid, or texts.
+
+    TARGET is the folder of a run, or else the name of a TrainingJob: its models are fetched and
+    used here, with the data that they were trained on.
+    """
+    found = locate(target, wanted)
+    job = found.job()
     options["combine"] = options["combine"] or runs.combine_of(job)
     runs.require_system(job, options["combine"])
     if job.spec.task.language is not None:
-        _write(job, folder, options)
+        _write(job, found, options)
     elif job.spec.task.diffusion is not None:
         given = [n for n in _OF_TEXT if _is_given(context, n)]
         if given:
-            raise CliError(f"--{given[0]} is for text, and {folder} has drawn images: leave it out")
-        _draw(job, folder, options)
+            raise CliError(f"--{given[0]} is for text, and {target} has drawn images: leave it out")
+        _draw(job, found, options)
     else:
         kind = job.spec.task.type
         raise CliError(
-            f"{folder}: only a Diffusion or a Language task can be sampled, this one is {kind}"
+            f"{target}: only a Diffusion or a Language task can be sampled, this one is {kind}"
+        )
+
+
+def _check_data(job: TrainingJob) -> None:
+    """Refuse a job whose data lie on a volume of its cluster alone, before anything is fetched."""
+    source = job.spec.shared_data.source
+    if source.startswith("file://") and not Path(source.removeprefix("file://")).exists():
+        raise CliError(
+            f"the data of this job, {source}, are not on this machine: samples are compared with "
+            "them and scaled as they are: bring them to that path"
         )
 
 
@@ -72,12 +98,11 @@ def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _draw(job: TrainingJob, folder: Path, options: Mapping[str, typing.Any]) -> None:
+def _draw(job: TrainingJob, target: Target, options: Mapping[str, typing.Any]) -> None:
     output, count = options["output"] or Path("samples.png"), options["count"] or 64
     check_output(output)
-    from atoll_cli.hub import artifacts_of  # noqa: PLC0415 - torch takes seconds
-
-    with artifacts_of(folder) as artifacts:
+    _check_data(job)
+    with target.artifacts() as artifacts:
         from atoll_cli import drawing  # noqa: PLC0415 - torch takes seconds
 
         combine, seed = options["combine"], options["seed"]
@@ -86,7 +111,7 @@ def _draw(job: TrainingJob, folder: Path, options: Mapping[str, typing.Any]) -> 
     print(f"{output}: {count} samples, {combine}")
 
 
-def _write(job: TrainingJob, folder: Path, options: Mapping[str, typing.Any]) -> None:
+def _write(job: TrainingJob, target: Target, options: Mapping[str, typing.Any]) -> None:
     output, combine = options["output"], options["combine"]
     if combine == "Oracle":
         raise CliError(
@@ -95,9 +120,8 @@ def _write(job: TrainingJob, folder: Path, options: Mapping[str, typing.Any]) ->
         )
     if output is not None:
         check_output(output)
-    from atoll_cli.hub import artifacts_of  # noqa: PLC0415 - torch takes seconds
-
-    with artifacts_of(folder) as artifacts:
+    _check_data(job)
+    with target.artifacts() as artifacts:
         from atoll_cli import writing  # noqa: PLC0415 - torch takes seconds
 
         count = options["count"] or 1

@@ -9,7 +9,7 @@ from atoll_api.problems import warnings
 from atoll_cli.documents import read_job, to_yaml
 
 
-@click.command("validate")
+@click.command("validate", short_help="Every problem of a job's file, or its defaults.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--show-defaults", is_flag=True, help="Print the job with every default filled in.")
 def command(file: Path, *, show_defaults: bool) -> None:

@@ -52,6 +52,14 @@ def test_every_problem_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["vaildate", "x"], ExitCode.USAGE, "No such command"),
         (["status", "."], ExitCode.FAILED, "not the folder of a run"),
         (["run", "x.yaml", "--parallel", "0"], ExitCode.USAGE, "is not in the range x>=1"),
+        (["submit", "no.yaml"], ExitCode.INVALID, "no such file"),
+        (["status", "-A", "digits"], ExitCode.USAGE, "leave TARGET out"),
+        (["status", "--watch"], ExitCode.USAGE, "for one TARGET"),
+        (["status", "digits", "--watch", "--json"], ExitCode.USAGE, "for one TARGET"),
+        (["status", "digits", "--kubeconfig", "none"], ExitCode.USAGE, "does not exist"),
+        (["suspend", "Digits"], ExitCode.FAILED, "not the name of a TrainingJob"),
+        (["report", ".", "-o", "x"], ExitCode.USAGE, "is for a TrainingJob"),
+        (["logs", "."], ExitCode.FAILED, "not the folder of a run"),
     ],
 )
 def test_mistakes(
@@ -75,7 +83,7 @@ def test_the_crd_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "kind: CustomResourceDefinition" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("library", ["torch", "kopf", "kubernetes"])
+@pytest.mark.parametrize("library", ["torch", "kopf", "kubernetes", "aiohttp"])
 def test_looking_at_a_run_does_not_load(library: str) -> None:
     loaded = f"import sys, atoll_cli.__main__; print({library!r} in sys.modules)"
     told = subprocess.run(
