@@ -19,6 +19,7 @@ def main() -> int:
         stream=sys.stderr,
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines are for developers
     try:
         asyncio.run(serve(read(os.environ)))
     except OperatorError as error:

@@ -27,7 +27,7 @@ ENSEMBLE: Mapping[str, Any] = {
     "training.checkpoint.everySeconds": 1,
     "strategy.expertEnsemble.router.learned.steps": 50,
 }
-LONG: Mapping[str, Any] = {**ENSEMBLE, "training.steps": 60_000}
+LONG: Mapping[str, Any] = {**ENSEMBLE, "training.steps": 20_000}
 CLASSIFIER = {"type": "Classification", "classification": {"normalization": "BatchNorm"}}
 MERGING: Mapping[str, Any] = {
     **SMALL,

@@ -93,7 +93,7 @@ def job_document(**spec: Any) -> dict[str, Any]:
         *parents, last = path.split(".")
         for parent in parents:
             node = node.setdefault(parent, {})
-        node[last] = value
+        node[last] = copy.deepcopy(value)
     return document
 
 

@@ -136,7 +136,9 @@ def _claims(
 
 def _phase(seen: Level, observed: Observed) -> Claim:
     if observed.hub.address is None:
-        return conditions.not_running("StartingHub", "the hub is starting")
+        waits = observed.hub.child.message if observed.hub.child else ""
+        why = f"the hub is starting: {waits}" if waits else "the hub is starting"
+        return conditions.not_running("StartingHub", why)
     if not seen.done(names.PARTITION):
         return conditions.running("Partitioning", "the data are being divided")
     if seen.ready(seen.steps[-1]):

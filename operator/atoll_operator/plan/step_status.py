@@ -29,7 +29,7 @@ def step_status(step: Step, seen: Level, observed: Observed) -> StepStatus:
 def hub_status(hub: Hub) -> tuple[StepStatus, ...]:
     """The hub as a step, once it is in trouble; nobody needs to look at a hub that serves."""
     child = hub.child
-    if child is None or (child.restarts == 0 and child.state is not ChildState.FAILED):
+    if child is None or not _in_trouble(hub, child):
         return ()
     failed = child.state is ChildState.FAILED
     state: StepState = "Failed" if failed else "Running" if hub.address else "Pending"
@@ -42,6 +42,11 @@ def hub_status(hub: Hub) -> tuple[StepStatus, ...]:
             message=child.message,
         ),
     )
+
+
+def _in_trouble(hub: Hub, child: Child) -> bool:
+    waits = hub.address is None and child.state is ChildState.STARTING and bool(child.message)
+    return waits or child.restarts > 0 or child.state is ChildState.FAILED
 
 
 def worst_first(islands: Iterable[StepStatus]) -> tuple[StepStatus, ...]:
