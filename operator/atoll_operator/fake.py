@@ -96,9 +96,10 @@ class FakeRuntime:
         """The status written last."""
         return self.status
 
-    async def write_status(self, status: TrainingJobStatus) -> None:
+    async def write_status(self, status: TrainingJobStatus) -> bool:
         """Replace the status."""
         self.status = status
+        return True
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Remember the events."""

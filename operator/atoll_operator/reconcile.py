@@ -28,8 +28,8 @@ async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
         return decided  # all has been said; the world it was said of may be gone by now
     current = status(job.spec, observed, decided, previous, now)
     if current != previous:
-        await runtime.write_status(current)
-        await runtime.tell(events(previous, current))
+        if await runtime.write_status(current):
+            await runtime.tell(events(previous, current))
     return decided
 
 

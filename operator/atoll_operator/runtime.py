@@ -26,8 +26,8 @@ class Runtime(Protocol):
         """The status written last, or None."""
         ...
 
-    async def write_status(self, status: TrainingJobStatus) -> None:
-        """Replace the status, whole, in one write."""
+    async def write_status(self, status: TrainingJobStatus) -> bool:
+        """Replace the status, whole, in one write. Whether it did: what is no news may wait."""
         ...
 
     async def tell(self, events: Sequence[Event]) -> None:

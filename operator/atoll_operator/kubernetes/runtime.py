@@ -49,6 +49,8 @@ from atoll_operator.plan.model import (
 )
 from atoll_operator.plan.status import ended_in
 
+STEPS_SECONDS: Final = 3.0
+"""Between two writes of a status in which steps went on, and the job is where it was."""
 PROGRESS_SECONDS: Final = 10.0
 """Between two writes of a status in which nothing but numbers moved."""
 _ISLANDS_A_SECOND: Final = 50
@@ -157,20 +159,19 @@ class KubernetesRuntime:
         status = self.subject.view.status
         return status and status.model_copy(update={"observed_generation": None})
 
-    async def write_status(self, status: TrainingJobStatus) -> None:
-        """Replace the status, unless nothing but numbers moved since a moment ago.
+    async def write_status(self, status: TrainingJobStatus) -> bool:
+        """Replace the status, unless it can wait: numbers, and steps on their way.
 
         Raises:
             ConflictError: the job has changed meanwhile: the next pass reads it anew.
         """
         view = self.subject.view
-        before = await self.read_status()
-        rests = PROGRESS_SECONDS, self.subject.spec.islands.count / _ISLANDS_A_SECOND
-        due = self.clock() - self.memory.written_at >= max(rests)
-        if not due and before is not None and _without_numbers(status) == _without_numbers(before):
-            return
+        rest = _rest_seconds(await self.read_status(), status, self.subject.spec.islands.count)
+        if self.clock() - self.memory.written_at < rest:
+            return False
         self.saw(await replace_status(self.api, view, status))
         self.memory.written_at = self.clock()
+        return True
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Keep them as Events. They are for people: one that is lost, is lost."""
@@ -256,6 +257,17 @@ async def replace_status(api: Api, view: JobView, status: TrainingJobStatus) -> 
 def keeps_artifacts(spec: TrainingJobSpec) -> bool:
     """Whether artifacts outlive the hub's pod."""
     return spec.artifacts.storage.type != "EmptyDir"
+
+
+def _rest_seconds(
+    before: TrainingJobStatus | None, status: TrainingJobStatus, islands: int
+) -> float:
+    """How long after the last write this one may wait: each is a request, and wakes all who watch."""
+    if before is None or before.conditions != status.conditions or before.state != status.state:
+        return 0.0
+    slow = islands / _ISLANDS_A_SECOND
+    news = _without_numbers(status) != _without_numbers(before)
+    return max(STEPS_SECONDS if news else PROGRESS_SECONDS, slow)
 
 
 def _without_numbers(status: TrainingJobStatus) -> TrainingJobStatus:

@@ -119,11 +119,12 @@ class LocalRuntime:
         """The status written last, by this run or the one before."""
         return self._status
 
-    async def write_status(self, status: TrainingJobStatus) -> None:
+    async def write_status(self, status: TrainingJobStatus) -> bool:
         """Replace status.json, then tell the listener."""
         self._folder.write_status(status)
         self._status = status
         self._listeners.on_status(status)
+        return True
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Tell the listener, line by line."""
