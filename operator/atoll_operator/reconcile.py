@@ -27,9 +27,8 @@ async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
     if observed.ended is not None and not decided.actions:
         return decided  # all has been said; the world it was said of may be gone by now
     current = status(job.spec, observed, decided, previous, now)
-    if current != previous:
-        if await runtime.write_status(current):
-            await runtime.tell(events(previous, current))
+    if current != previous and await runtime.write_status(current):
+        await runtime.tell(events(previous, current))
     return decided
 
 

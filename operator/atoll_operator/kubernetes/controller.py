@@ -33,7 +33,7 @@ from atoll_operator.reconcile import reconcile_once
 RESYNC_SECONDS: Final = 300.0
 """How long a job may be left alone when nothing says that it changed."""
 HUB_KEPT_SECONDS: Final = 24 * 3600.0
-"""How long artifacts in an emptyDir can be read after the end, where no TTL is set."""
+"""How long artifacts can be read from the hub after the end, where no TTL is set."""
 DIRTY_SECONDS: Final = 1.0
 """Until a look at what the last pass has begun, should no watch say so."""
 

@@ -49,17 +49,17 @@ def children_of(scene: Scene, spec: TrainingJobSpec) -> dict[StepName, Child]:
     return found
 
 
-def hub_of(scene: Scene, spec: TrainingJobSpec, *, ended: bool) -> Hub:
+def hub_of(scene: Scene, *, ended: bool) -> Hub:
     """The hub's child; an address, of no meaning, once it is ready to be asked.
 
-    Artifacts in an emptyDir end with its pod: after the end of the job such a hub stays, to be
-    read from, and is none that has to be stopped.
+    After the end of the job it stays for a while, to be read from, and is none that has to be
+    stopped.
     """
     if scene.hub is None:
         return Hub()
     pods = _by_owner(scene.pods)[scene.hub.uid]
     child = hub_child(scene.hub, pods)
-    if ended and spec.artifacts.storage.type == "EmptyDir":
+    if ended:
         return Hub(Child(ChildState.STOPPED))
     serves = any(pod.ready and not pod.deleting and not pod.ended for pod in pods)
     live = child is not None and child.state in LIVE_STATES

@@ -34,7 +34,7 @@ from atoll_operator.kubernetes.resources import (
     STATEFUL_SETS,
     TRAINING_JOBS,
 )
-from atoll_operator.kubernetes.training_jobs import JobView, view_of
+from atoll_operator.kubernetes.training_jobs import JobView, seconds_of, view_of
 from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import (
     Action,
@@ -47,12 +47,15 @@ from atoll_operator.plan.model import (
     StopHub,
     StopStep,
 )
+from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import ended_in
 
 STEPS_SECONDS: Final = 3.0
 """Between two writes of a status in which steps went on, and the job is where it was."""
 PROGRESS_SECONDS: Final = 10.0
 """Between two writes of a status in which nothing but numbers moved."""
+LAST_SECONDS: Final = 60.0
+"""What a process has that has bound its ref, before it is ended."""
 _ISLANDS_A_SECOND: Final = 50
 """A status of many islands is large: written every so many islands' worth of seconds."""
 _KINDS: Final = {it.kind: it for it in (CLAIMS, JOBS, NETWORK_POLICIES, SERVICES, STATEFUL_SETS)}
@@ -113,7 +116,7 @@ class KubernetesRuntime:
         subject, hearing = self.subject, self.memory.hearing
         spec, previous = subject.spec, subject.view.status
         children = children_of(self.scene, spec)
-        hub = hub_of(self.scene, spec, ended=ended_in(previous) is not None)
+        hub = hub_of(self.scene, ended=ended_in(previous) is not None)
         if subject.blueprint is None or hearing is None:
             return Observed(subject.accepted_at, stop_requested=spec.suspend)
         address = subject.blueprint.resolved.hub
@@ -200,8 +203,11 @@ class KubernetesRuntime:
             await self._create(_KINDS[body["kind"]], body)
 
     async def _stop_hub(self, blueprint: Blueprint) -> None:
-        """Artifacts in an emptyDir end with its pod: such a hub stays, to be read from."""
-        if keeps_artifacts(self.subject.spec):
+        """Of a job that is suspended, unless its artifacts are in the pod's own emptyDir.
+
+        After its end a job's hub stays for a while: people read from it.
+        """
+        if self.subject.spec.suspend and keeps_artifacts(self.subject.spec):
             await self.api.apply(STATEFUL_SETS, hub_stateful_set(blueprint, 0))
 
     async def _start_step(self, blueprint: Blueprint, step: Step) -> None:
@@ -219,12 +225,21 @@ class KubernetesRuntime:
         """Foreground: the Job stays until its pods have saved their work, and then is gone."""
         name = self._job_name(step)
         found = self.scene.jobs.get(name)
-        if found is None or found.deleting or name in self._began:
+        if found is None or found.deleting or name in self._began or self._ends_by_itself(step):
             return
         self._began.add(name)
         key = Key(blueprint.resolved.namespace, name)
         with suppress(NotFoundError, ConflictError):
             await self.api.delete(JOBS, key, propagation=Propagation.FOREGROUND, uid=found.uid)
+
+    def _ends_by_itself(self, name: StepName) -> bool:
+        """Whether a step is done, and its process about to end: with the Job its log would go."""
+        hearing, status = self.memory.hearing, self.subject.view.status
+        writes = {step.name: step.writes for step in pipeline(self.subject.spec)}
+        if hearing is None or writes.get(name) not in hearing.bindings:
+            return False
+        ended = status.completion_time if status else None
+        return ended is None or self.now() - seconds_of(ended) < LAST_SECONDS
 
     def _job_name(self, step: StepName) -> str:
         job = self.subject.view.key.name

@@ -59,6 +59,8 @@ async def test_a_job_runs_to_its_end(spec: dict[str, Any]) -> None:
     others = {f"digits-{it}" for it in ("partition", "router", "evaluate")}
     merging = {f"digits-{it}" for it in ("partition", "islands", "merge", "evaluate")}
     assert jobs == (merging if spec is MERGING else islands | others)
+    (hub,) = cluster.server.objects(STATEFUL_SETS).values()
+    assert hub["spec"]["replicas"] == 1, "artifacts are read from it"
     status = cluster.job().status
     assert status is not None
     assert status.observed_generation == 1
