@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -86,20 +87,19 @@ class Hearing:
         """The hub is gone: nobody is left to ask what those who have ended did bind."""
         self._ends |= _ended(children) - self._stopped
 
-    async def listen(self, address: str, children: Mapping[StepName, Child]) -> bool:
-        """Ask, if it is time to. Whether the hub answered, or need not be asked."""
+    async def listen(self, address: str, children: Mapping[StepName, Child]) -> None:
+        """Ask, if it is time to."""
         ended = _ended(children)
         if not self._due(ended):
-            return True
+            return
         try:
             progress, bindings = await self._client.snapshot(address, self._identity)
         except HubUnavailableError:
-            return False
+            return
         self.progress |= progress
         self.bindings = dict(bindings)
         self._at = self._clock()
         self._ends |= ended
-        return True
 
     def as_heard(self, children: Mapping[StepName, Child]) -> dict[StepName, Child]:
         """The children as the plan may see them.
@@ -120,13 +120,10 @@ class Hearing:
             self.bindings.pop(ref, None)
         return True
 
-    async def excuse(self, address: str, refs: Iterable[Ref]) -> bool:
-        """Bind refs to nothing. Whether the hub answered: the plan asks again until they are."""
-        try:
+    async def excuse(self, address: str, refs: Iterable[Ref]) -> None:
+        """Bind refs to nothing. Best effort: the plan asks again until they are."""
+        with suppress(HubUnavailableError):
             await self._client.excuse(address, self._identity, tuple(refs))
-        except HubUnavailableError:
-            return False
-        return True
 
     def _due(self, ended: set[StepName]) -> bool:
         if self._at is None or ended - self._ends:

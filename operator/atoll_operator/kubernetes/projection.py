@@ -6,13 +6,13 @@ The inverse of `manifests`. A value is all that is kept of an object, so it hold
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal, cast
 
 from atoll_api import names
 from atoll_api.exit_codes import NOT_COUNTED
 from atoll_api.names import Process
 from atoll_operator.kubernetes.manifests.pods import CONTAINER
+from atoll_operator.kubernetes.training_jobs import seconds_of
 from atoll_operator.last_words import MESSAGE_BYTES, last_words
 
 Json = Mapping[str, Any]
@@ -345,4 +345,4 @@ def _number(text: str | None) -> int | None:
 
 def _seconds(timestamp: str | None) -> float | None:
     """Since the epoch, of RFC 3339."""
-    return datetime.fromisoformat(timestamp).timestamp() if timestamp else None
+    return seconds_of(timestamp) if timestamp else None

@@ -6,13 +6,14 @@ the status was written; all else is read anew, so that another leader goes on wh
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from atoll_api import names
-from atoll_api.names import StepName
+from atoll_api.names import Ref, StepName
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.status import StepStatus, TrainingJobStatus
 from atoll_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
@@ -129,7 +130,7 @@ class KubernetesRuntime:
         measured = hearing.progress.get(names.EVALUATE)
         return Observed(
             start_time=subject.accepted_at,
-            hub=type(hub)(hub.child, address if hub.address and hearing.heard else None),
+            hub=replace(hub, address=address if hub.address and hearing.heard else None),
             children=hearing.as_heard(children),
             bindings=dict(hearing.bindings),
             progress=dict(hearing.progress),
@@ -235,11 +236,15 @@ class KubernetesRuntime:
     def _ends_by_itself(self, name: StepName) -> bool:
         """Whether a step is done, and its process about to end: with the Job its log would go."""
         hearing, status = self.memory.hearing, self.subject.view.status
-        writes = {step.name: step.writes for step in pipeline(self.subject.spec)}
-        if hearing is None or writes.get(name) not in hearing.bindings:
+        if hearing is None or self._writes.get(name) not in hearing.bindings:
             return False
         ended = status.completion_time if status else None
         return ended is None or self.now() - seconds_of(ended) < LAST_SECONDS
+
+    @cached_property
+    def _writes(self) -> Mapping[StepName, Ref]:
+        """What each step binds; once a pass, for a thousand islands may be told to stop in one."""
+        return {step.name: step.writes for step in pipeline(self.subject.spec)}
 
     def _job_name(self, step: StepName) -> str:
         job = self.subject.view.key.name

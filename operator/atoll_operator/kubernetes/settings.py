@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -71,6 +72,7 @@ def read(environment: Mapping[str, str]) -> OperatorSettings:
     return OperatorSettings(**known)
 
 
+@cache  # asked for at each pass, and found on disk
 def release() -> str:
     """The version of Atoll that runs here."""
     try:

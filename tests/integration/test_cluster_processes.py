@@ -106,7 +106,7 @@ with hold(Path(sys.argv[1]), sys.argv[2]):
 
 
 def holder(path: Path, purpose: str, seconds: float) -> subprocess.Popen[str]:
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", HOLDER, str(path), purpose, str(seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
     assert process.stdout
