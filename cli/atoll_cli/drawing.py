@@ -24,10 +24,16 @@ GAP_PIXELS = 2
 def draw_grid(
     job: TrainingJob, artifacts: Artifacts, *, combine: str, count: int, seed: int
 ) -> Image.Image:
-    """Draw `count` samples from the ensemble, or from the baseline, as a square grid."""
+    """Draw `count` samples from the ensemble, or from the baseline, as a square grid.
+
+    Raises:
+        CliError: a task of the user's own that is no DiffusionTask, or samples that are no images.
+    """
     order = evaluate_order(job)
     loaded = load_job(order, artifacts)
-    assert isinstance(loaded.task, DiffusionTask)
+    if not isinstance(loaded.task, DiffusionTask):
+        name = type(loaded.task).__name__
+        raise CliError(f"only diffusion and language models draw samples; {name} is neither")
     sampler = Sampler(loaded.task, loaded.dataset, loaded.assignment, order.evaluation, seed)
     sampler = few(sampler, count)
     draw = _draw(loaded, sampler, order, combine)

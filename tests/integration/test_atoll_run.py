@@ -1,26 +1,32 @@
 """The main job, end to end, with real processes: undisturbed, killed, interrupted, resumed."""
 
 import json
-import os
 import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
+import held_tasks
 import pytest
-from atoll_runs import Run, atoll, children_of, digests, run_to_end, training, write_job
+from atoll_runs import Run, atoll, children_of, digests, environment, run_to_end, write_job
+from held_tasks import HeldDiffusion, Hold
 
 from atoll_api.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-LONG = {"training.steps": 4000}
+
+def long(folder: Path) -> dict[str, Any]:
+    """A job whose islands can be held in training."""
+    return {"training.steps": 4000, "task": held_tasks.spec(HeldDiffusion, folder)}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a run binds that nobody disturbs."""
-    return digests(run_to_end(tmp_path_factory.mktemp("undisturbed"), **LONG))
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return digests(run_to_end(folder, **long(folder)))
 
 
 def test_a_run_ends_with_a_report_and_its_artifacts(tmp_path: Path) -> None:
@@ -70,8 +76,10 @@ def test_a_killed_process_changes_no_digest(
     victim: str, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     folder = tmp_path / "out"
-    run = Run.start(write_job(tmp_path, **LONG), folder)
-    run.wait_for(training(island=1, at_least=1500))
+    hold = Hold(tmp_path, "island-1", 1500)
+    run = Run.start(write_job(tmp_path, **long(tmp_path)), folder)
+    run.wait_for(hold.reached)
+    hold.release()
     run.kill_child(victim)
     code, output = run.finish()
     assert code == ExitCode.OK, output
@@ -88,10 +96,12 @@ def test_a_stopped_run_goes_on_from_where_it_was(
     number: signal.Signals, code: int, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     folder = tmp_path / "out"
-    job = write_job(tmp_path, **LONG)
+    job = write_job(tmp_path, **long(tmp_path))
+    hold = Hold(tmp_path, "island-0", 1500)
     run = Run.start(job, folder)
-    run.wait_for(training(island=0, at_least=1500))
+    run.wait_for(hold.reached)
     run.signal(number)
+    hold.release()
     assert run.finish()[0] == code
     assert children_of(folder) == []
     assert any(ref.startswith("checkpoints/island-0/") for ref in digests(folder))
@@ -102,8 +112,9 @@ def test_a_stopped_run_goes_on_from_where_it_was(
 
 def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    run = Run.start(write_job(tmp_path, **LONG), folder)
-    run.wait_for(training(island=0, at_least=100))
+    hold = Hold(tmp_path, "island-0", 100)
+    run = Run.start(write_job(tmp_path, **long(tmp_path)), folder)
+    run.wait_for(hold.reached)
     assert len(children_of(folder)) >= 2
     run.signal(signal.SIGKILL)
     run.finish()
@@ -115,7 +126,7 @@ def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    job = write_job(tmp_path, **LONG)
+    job = write_job(tmp_path, **long(tmp_path))
     first = Run.start(job, folder)
     first.wait_for(bool)
     second = atoll("run", job, "--out", folder)
@@ -138,7 +149,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
 
     result = atoll(
         "run", write_job(tmp_path), "--out", tmp_path / "out", preexec_fn=small_files,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert result.returncode in (ExitCode.FAILED, ExitCode.NO_SPACE)
     assert "Traceback" not in result.stderr
@@ -168,6 +179,8 @@ def test_the_example_of_a_users_own_task_runs(tmp_path: Path) -> None:
     result = atoll("run", job, "--out", tmp_path / "out")
     assert result.returncode == ExitCode.OK, result.stderr
     assert "holdout loss" in result.stdout
+    drawn = atoll("sample", tmp_path / "out", cwd=tmp_path)
+    assert (drawn.returncode, "DigitClassifier is neither" in drawn.stderr) == (1, True)
 
 
 def test_what_a_complete_run_has_lost_is_made_again(tmp_path: Path) -> None:

@@ -3,41 +3,32 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import held_tasks
 import pytest
-from atoll_runs import Run, children_of, digests, run_to_end, training, write_job
-from fragile_task import MARK
+from atoll_runs import Run, children_of, digests, run_to_end, write_job
+from held_tasks import MARK, HeldClassifier, Hold
 
 from atoll_api.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROUND = 1500
-SUPPORT = str(Path(__file__).parents[1] / "support")
 
 
 def ring(folder: Path, **spec: Any) -> dict[str, Any]:
     """Three islands in a ring, four rounds of BatchNorm classifiers."""
-    custom = {"entrypoint": "fragile_task:FragileClassifier", "config": {"folder": str(folder)}}
     return {
-        "task": {"type": "Custom", "custom": custom},
+        "task": held_tasks.spec(HeldClassifier, folder),
         "islands.count": 3,
         "training": {"steps": 4 * ROUND, "batchSizePerIsland": 16},
         "strategy": {"type": "IterativeMerge", "iterativeMerge": {"stepsPerRound": ROUND}},
         "evaluation": {},
         **spec,
     }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _find_the_task() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), SUPPORT)))
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -63,57 +54,80 @@ def tell(run: Run, step: str, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def in_training(run: Run, _folder: Path) -> None:
-    run.wait_for(training(island=1, at_least=ROUND + 100))
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a run when one island has done so many steps, and is held there."""
+
+    happen: Callable[[Run, Hold], None]
+    island: int
+    at: int
+
+    def strike(self, job: Path) -> Run:
+        """A run that has had its fault."""
+        hold = Hold(job.parent, f"island-{self.island}", self.at)
+        run = Run.start(job, job.parent / "out")
+        run.wait_for(hold.reached)
+        self.happen(run, hold)
+        return run
+
+
+def killed(run: Run, hold: Hold) -> None:
+    hold.release()
     run.kill_child("island-1")
 
 
-def while_serving(run: Run, _folder: Path) -> None:
+def while_serving(run: Run, hold: Hold) -> None:
     """It has bound its weights and served nobody yet: its neighbour still trains."""
-    run.wait_for(training(island=2, at_least=ROUND + 1))
     tell(run, "island-2", signal.SIGSTOP)
+    hold.release()
     run.wait_for(waiting(1, 2))
     run.kill_child("island-1")
     tell(run, "island-2", signal.SIGCONT)
 
 
-def while_pulling(run: Run, _folder: Path) -> None:
+def while_pulling(run: Run, hold: Hold) -> None:
     """Its neighbour has bound its weights, and answers no more."""
-    run.wait_for(training(island=0, at_least=ROUND + 1))
-    tell(run, "island-0", signal.SIGSTOP)
     run.wait_for(waiting(2, 0))
     tell(run, "island-2", signal.SIGSTOP)
-    tell(run, "island-0", signal.SIGCONT)
+    hold.release()
     run.wait_for(waiting(1, 2))
     run.kill_child("island-1")
     tell(run, "island-2", signal.SIGCONT)
 
 
-def while_merging(run: Run, folder: Path) -> None:
-    (folder / MARK).write_text("island-1")
-    run.wait_for(lambda _: not (folder / MARK).exists())
+def while_merging(run: Run, hold: Hold) -> None:
+    mark = run.folder.parent / MARK
+    mark.write_text("island-1")
+    hold.release()
+    run.wait_for(lambda _: not mark.exists())
 
 
-def two_at_once(run: Run, _folder: Path) -> None:
-    run.wait_for(training(island=1, at_least=2 * ROUND + 100))
+def two_at_once(run: Run, hold: Hold) -> None:
+    hold.release()
     run.kill_child("island-1")
     run.kill_child("island-2")
 
 
-def with_the_hub(run: Run, _folder: Path) -> None:
-    run.wait_for(training(island=1, at_least=ROUND + 100))
+def with_the_hub(run: Run, hold: Hold) -> None:
     run.kill_child("hub")
+    hold.release()
 
 
 @pytest.mark.parametrize(
-    "disturb",
-    [in_training, while_serving, while_pulling, while_merging, two_at_once, with_the_hub],
+    "fault",
+    [
+        pytest.param(Fault(killed, 1, ROUND + 100), id="training"),
+        pytest.param(Fault(while_serving, 2, ROUND + 100), id="serving"),
+        pytest.param(Fault(while_pulling, 0, ROUND + 100), id="pulling"),
+        pytest.param(Fault(while_merging, 1, 100), id="merging"),
+        pytest.param(Fault(two_at_once, 1, 2 * ROUND + 100), id="two"),
+        pytest.param(Fault(with_the_hub, 1, ROUND + 100), id="hub"),
+    ],
 )
 def test_a_kill_in_any_phase_changes_no_digest(
-    disturb: Callable[[Run, Path], None], tmp_path: Path, undisturbed: dict[str, str]
+    fault: Fault, tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
-    run = Run.start(write_job(tmp_path, **ring(tmp_path)), tmp_path / "out")
-    disturb(run, tmp_path)
+    run = fault.strike(write_job(tmp_path, **ring(tmp_path)))
     code, output = run.finish()
     assert code == ExitCode.OK, output
     assert "without" not in output
@@ -126,14 +140,17 @@ def test_every_round_is_committed_exactly_once(undisturbed: dict[str, str]) -> N
     assert not [ref for ref in undisturbed if "/rounds/" in ref], "snapshots are withdrawn"
 
 
+def stopped(run: Run, hold: Hold) -> None:
+    run.signal(signal.SIGINT)
+    hold.release()
+    run.finish()
+
+
 def test_a_stopped_run_goes_on_with_the_rounds_it_has_not_done(
     tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     job = write_job(tmp_path, **ring(tmp_path))
-    run = Run.start(job, tmp_path / "out")
-    run.wait_for(training(island=1, at_least=ROUND + 100))
-    run.signal(signal.SIGINT)
-    run.finish()
+    Fault(stopped, 1, ROUND + 100).strike(job)
     again = Run.start(job, tmp_path / "out")
     code, output = again.finish()
     assert code == ExitCode.OK, output
@@ -142,9 +159,7 @@ def test_a_stopped_run_goes_on_with_the_rounds_it_has_not_done(
 
 def test_an_island_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
     spec = ring(tmp_path, islands={"count": 3, "quorum": 2, "maxRestarts": 0})
-    run = Run.start(write_job(tmp_path, **spec), tmp_path / "out")
-    run.wait_for(training(island=1, at_least=ROUND + 100))
-    run.kill_child("island-1")
+    run = Fault(killed, 1, ROUND + 100).strike(write_job(tmp_path, **spec))
     code, output = run.finish()
     assert code == ExitCode.OK, output
     assert "without island 1: it did not come in time" in output
@@ -153,20 +168,22 @@ def test_an_island_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
     assert {"islands/0/merges/3", "islands/2/merges/3", "merged"} < bound.keys()
 
 
+def late(run: Run, hold: Hold) -> None:
+    tell(run, "island-1", signal.SIGSTOP)
+    hold.release()
+    run.wait_for(lambda status: "without island 1" in str(status))
+    tell(run, "island-1", signal.SIGCONT)
+
+
 def test_an_island_that_is_late_merges_with_nobody_and_comes_back(tmp_path: Path) -> None:
     strategy = {"stepsPerRound": ROUND, "roundDeadlineSeconds": 1.0}
     spec = ring(tmp_path, strategy={"type": "IterativeMerge", "iterativeMerge": strategy})
-    run = Run.start(write_job(tmp_path, **spec), tmp_path / "out")
-    run.wait_for(training(island=1, at_least=ROUND + 1))
-    tell(run, "island-1", signal.SIGSTOP)
-    run.wait_for(lambda status: "without island 1" in str(status))
-    tell(run, "island-1", signal.SIGCONT)
+    run = Fault(late, 1, ROUND + 100).strike(write_job(tmp_path, **spec))
     code, output = run.finish()
     assert code == ExitCode.OK, output
     assert {f"islands/1/merges/{r}" for r in range(4)} < digests(run.folder).keys()
 
 
-CLASSIFIER = {"type": "Classification", "classification": {"normalization": "BatchNorm"}}
 GOSSIP = {
     "type": "SingleMerge",
     "singleMerge": {
@@ -179,10 +196,10 @@ DILOCO = {"type": "IterativeMerge", "iterativeMerge": {**FULL, "mix": {"type": "
 APART = {"type": "IterativeMerge", "iterativeMerge": {**FULL, "initialization": "Independent"}}
 
 
-def classifier(strategy: dict[str, Any]) -> dict[str, Any]:
+def classifier(folder: Path, strategy: dict[str, Any]) -> dict[str, Any]:
     """Three islands with BatchNorm and two rounds' worth of steps."""
     return {
-        "task": CLASSIFIER,
+        "task": held_tasks.spec(HeldClassifier, folder),
         "islands.count": 3,
         "training": {"steps": 2 * ROUND, "batchSizePerIsland": 16},
         "strategy": strategy,
@@ -190,15 +207,10 @@ def classifier(strategy: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def in_the_first_round(run: Run, _folder: Path) -> None:
-    run.wait_for(training(island=1, at_least=100))
-    run.kill_child("island-1")
-
-
-def before_the_statistics(run: Run, _folder: Path) -> None:
+def before_the_statistics(run: Run, hold: Hold) -> None:
     """Its last weights are bound, and the mean of all is not."""
-    run.wait_for(training(island=1, at_least=100))
     tell(run, "merge", signal.SIGSTOP)
+    hold.release()
     run.wait_for(lambda status: "waits for the mean" in message_of(status, 1))
     run.kill_child("island-1")
     tell(run, "merge", signal.SIGCONT)
@@ -210,22 +222,21 @@ def message_of(status: Mapping[str, Any], island: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "disturb"),
+    ("strategy", "fault"),
     [
-        pytest.param(GOSSIP, before_the_statistics, id="gossip"),
-        pytest.param(DILOCO, in_training, id="DiLoCo"),
-        pytest.param(APART, in_the_first_round, id="FirstMerge"),
+        pytest.param(GOSSIP, Fault(before_the_statistics, 1, 100), id="gossip"),
+        pytest.param(DILOCO, Fault(killed, 1, ROUND + 100), id="DiLoCo"),
+        pytest.param(APART, Fault(killed, 1, 100), id="FirstMerge"),
     ],
 )
 def test_a_kill_changes_no_digest_under_other_strategies(
-    strategy: dict[str, Any], disturb: Callable[[Run, Path], None], tmp_path: Path
+    strategy: dict[str, Any], fault: Fault, tmp_path: Path
 ) -> None:
     calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
     calm.mkdir()
     disturbed.mkdir()
-    expected = digests(run_to_end(calm, **classifier(strategy)))
-    run = Run.start(write_job(disturbed, **classifier(strategy)), disturbed / "out")
-    disturb(run, disturbed)
+    expected = digests(run_to_end(calm, **classifier(calm, strategy)))
+    run = fault.strike(write_job(disturbed, **classifier(disturbed, strategy)))
     code, output = run.finish()
     assert code == ExitCode.OK, output
     assert digests(run.folder) == expected

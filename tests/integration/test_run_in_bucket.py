@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import held_tasks
 import pytest
-from atoll_runs import Run, atoll, digests, run_to_end, training, write_job
+from atoll_runs import Run, atoll, digests, run_to_end, write_job
+from held_tasks import HeldDiffusion, Hold
 from s3_server import S3Server
 from safetensors import safe_open
 
@@ -15,7 +17,10 @@ from atoll_api.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-LONG = {"training.steps": 3000}
+
+def long(folder: Path) -> dict[str, Any]:
+    """A job whose islands can be held in training."""
+    return {"training.steps": 3000, "task": held_tasks.spec(HeldDiffusion, folder)}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,8 @@ def keys(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the same run binds that keeps its artifacts in its folder."""
-    return digests(run_to_end(tmp_path_factory.mktemp("undisturbed"), **LONG))
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return digests(run_to_end(folder, **long(folder)))
 
 
 def in_bucket(server: S3Server, prefix: str, bucket: str = "artifacts") -> dict[str, Any]:
@@ -53,10 +59,12 @@ def test_a_run_whose_hub_is_killed_and_folder_lost_ends_as_on_a_folder(
     server: S3Server, tmp_path: Path, undisturbed: dict[str, str], keys: dict[str, str]
 ) -> None:
     folder = tmp_path / "out"
-    job = write_job(tmp_path, **LONG, **in_bucket(server, "killed"))
+    job = write_job(tmp_path, **long(tmp_path), **in_bucket(server, "killed"))
+    hold = Hold(tmp_path, "island-1", 1000)
     run = Run.start(job, folder)
-    run.wait_for(training(island=1, at_least=1000))
+    run.wait_for(hold.reached)
     run.kill_child("hub")
+    hold.release()
     code, output = run.finish()
     assert code == ExitCode.OK, output
     assert "Artifacts are kept in s3://artifacts/killed/digits-" in output

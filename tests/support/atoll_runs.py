@@ -35,12 +35,17 @@ def write_job(folder: Path, **spec: Any) -> Path:
     return path
 
 
+def environment() -> dict[str, str]:
+    """Of every command: its workers find the tasks that tests bring along."""
+    path = (os.environ.get("PYTHONPATH"), str(Path(__file__).parent))
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
 def atoll(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run `atoll` to its end."""
+    fixed: dict[str, Any] = {"capture_output": True, "text": True, "timeout": PATIENCE_SECONDS}
     command = [*ATOLL, *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **options
-    )
+    return subprocess.run(command, check=False, **({"env": environment()} | options | fixed))
 
 
 def run_to_end(folder: Path, **spec: Any) -> Path:
@@ -62,7 +67,8 @@ class Run:
         """Start it; its output is kept for `finish`."""
         command = [*ATOLL, "run", str(job), "--out", str(folder)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return cls(subprocess.Popen(command, text=True, **pipes), folder)  # type: ignore[call-overload]
+        process = subprocess.Popen(command, text=True, env=environment(), **pipes)  # type: ignore[call-overload]
+        return cls(process, folder)
 
     def status(self) -> Mapping[str, Any]:
         """The status written last; empty before the first."""
@@ -115,17 +121,3 @@ def digests(folder: Path) -> dict[str, str]:
     assert listed.returncode == 0, listed.stderr
     rows = [line.split() for line in listed.stdout.splitlines()]
     return {ref: digest for ref, _, digest in rows}
-
-
-def training(island: int, at_least: int) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether an island has done so many steps and is not done."""
-
-    def reached(status: Mapping[str, Any]) -> bool:
-        return any(
-            step["island"] == island
-            and step["state"] == "Running"
-            and at_least <= step["step"] < step["steps"]
-            for step in status.get("islands", [])
-        )
-
-    return reached

@@ -72,16 +72,13 @@ def command(
     runs.require_system(job, options["combine"])
     if job.spec.task.language is not None:
         _write(job, found, options)
-    elif job.spec.task.diffusion is not None:
+    elif job.spec.task.type != "Classification":
         given = [n for n in _OF_TEXT if _is_given(context, n)]
         if given:
             raise CliError(f"--{given[0]} is for text, and {target} has drawn images: leave it out")
         _draw(job, found, options)
     else:
-        kind = job.spec.task.type
-        raise CliError(
-            f"{target}: only a Diffusion or a Language task can be sampled, this one is {kind}"
-        )
+        raise CliError(f"{target}: a classifier answers, it draws nothing: there are no samples")
 
 
 def _check_data(job: TrainingJob) -> None:
