@@ -47,6 +47,8 @@ class Place:
     """What an island's neighbours dial, if that is another."""
     publish_page: bool = False
     """Whether the report's files are published too, since nobody can open that folder."""
+    startup_seconds: int = 180
+    """How long a process waits for the hub before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def work_order(
         "step": process.step,
         "identity": place.identity,
         "hub": place.hub,
+        "startup_seconds": place.startup_seconds,
         "seed": spec.seed,
         "threads": spec.islands.threads,
         "data": spec.shared_data,

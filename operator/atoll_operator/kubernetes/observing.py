@@ -31,6 +31,11 @@ class Scene:
     pods: Iterable[SeenPod] = ()
     hub: SeenHub | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of this job has been started."""
+        return self.hub is None and not self.jobs
+
 
 def children_of(scene: Scene, spec: TrainingJobSpec) -> dict[StepName, Child]:
     """The child of each step that has one."""

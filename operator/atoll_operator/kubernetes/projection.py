@@ -38,6 +38,8 @@ _TROUBLES: Final[Mapping[str, str]] = {
     "FailedAttachVolume": "a volume cannot be attached",
 }
 """Reasons of events that say what no status does."""
+MAKING: Final = "its container is being made"
+"""What is said of a pod that waits for nothing but a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,7 @@ def _waiting(status: Json, state: Json) -> Waiting | None:
     if reason in _IMAGE:
         return Waiting(_cut(f"its image cannot be had: {_said(waiting)}"), trouble=True)
     if not reason or reason in _ON_THE_WAY:
-        return Waiting("its container is being made", trouble=False)
+        return Waiting(MAKING, trouble=False)
     return Waiting(_cut(f"its container cannot be started: {_said(waiting)}"), trouble=True)
 
 

@@ -26,6 +26,7 @@ from atoll_operator.kubernetes.manifests.hub import hub_stateful_set
 from atoll_operator.kubernetes.manifests.job_objects import surroundings
 from atoll_operator.kubernetes.manifests.jobs import islands_job, shares_one_job, step_job
 from atoll_operator.kubernetes.observing import Scene, children_of, hub_of, lost_artifacts
+from atoll_operator.kubernetes.projection import MAKING
 from atoll_operator.kubernetes.resources import (
     CLAIMS,
     EVENTS,
@@ -128,9 +129,14 @@ class KubernetesRuntime:
         if hearing.heard:
             hub = lost_artifacts(hub, spec, previous, hearing.bindings)
         measured = hearing.progress.get(names.EVALUATE)
+        new = self.scene.is_empty and not (previous and previous.artifacts)
         return Observed(
             start_time=subject.accepted_at,
-            hub=replace(hub, address=address if hub.address and hearing.heard else None),
+            hub=replace(
+                hub,
+                address=address if hub.address and hearing.heard else None,
+                known_beforehand=new,
+            ),
             children=hearing.as_heard(children),
             bindings=dict(hearing.bindings),
             progress=dict(hearing.progress),
@@ -283,16 +289,21 @@ def _rest_seconds(
     before: TrainingJobStatus | None, status: TrainingJobStatus, islands: int
 ) -> float:
     """How long after the last write this one may wait: each is a request, and wakes all who watch."""
-    if before is None or before.conditions != status.conditions or before.state != status.state:
+    if before is None or _turns(before) != _turns(status):
         return 0.0
     slow = islands / _ISLANDS_A_SECOND
     news = _without_numbers(status) != _without_numbers(before)
     return max(STEPS_SECONDS if news else PROGRESS_SECONDS, slow)
 
 
+def _turns(status: TrainingJobStatus) -> tuple[object, ...]:
+    """What people and programs wait for; a condition's message counts what steps tell too."""
+    return (status.state, [(it.type, it.status, it.reason) for it in status.conditions])
+
+
 def _without_numbers(status: TrainingJobStatus) -> TrainingJobStatus:
     """What of a status is news."""
-    still = {"progress": None, "observed_generation": None}
+    still = {"progress": None, "observed_generation": None, "conditions": _turns(status)}
     lists = {
         "islands": tuple(map(_still, sorted(status.islands, key=lambda it: it.island or 0))),
         "steps": tuple(map(_still, status.steps)),
@@ -301,6 +312,8 @@ def _without_numbers(status: TrainingJobStatus) -> TrainingJobStatus:
 
 
 def _still(step: StepStatus) -> StepStatus:
+    if step.state == "Waiting" or (step.state == "Pending" and step.message in ("", MAKING)):
+        return step.model_copy(update={"state": "Waiting", "message": ""})
     if step.state != "Running":
         return step
     moved = {"step": 0, "steps": 0, "loss": None, "samples_per_second": None, "message": ""}

@@ -98,6 +98,8 @@ class Hub:
     address: str | None = None
     """HOST:PORT once it serves and its bindings have been read: before that nobody knows
     which steps are done."""
+    known_beforehand: bool = False
+    """Steps can be told where it will be, and none has ever been started: none is done."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _failure(spec: TrainingJobSpec, seen: Level, observed: Observed, now: float)
 def _advance(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Action, ...]:
     hub = observed.hub.child
     if hub is None or hub.state is ChildState.STOPPED:
-        return (StartHub(),)
+        return (StartHub(), *(_starts(spec, seen) if observed.hub.known_beforehand else ()))
     if observed.hub.address is None:
         return ()
     return (

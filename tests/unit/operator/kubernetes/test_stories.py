@@ -15,6 +15,7 @@ from atoll_operator.kubernetes.fake_api import FakeApi
 from atoll_operator.kubernetes.faults import DropWatches, Fault, Faults, KilledError, When
 from atoll_operator.kubernetes.resources import (
     CONFIG_MAPS,
+    EVENTS,
     JOBS,
     NETWORK_POLICIES,
     SERVICES,
@@ -117,6 +118,26 @@ async def test_refusals_cost_time_and_nothing_else(error: Any, when: When) -> No
     faults = tuple(Fault(at, error, when) for at in range(4, asked, 3))
     await story(cluster, faults)
     assert objects_of(cluster) == objects_of(calm)
+
+
+@in_virtual_time
+async def test_the_first_step_does_not_wait_for_the_hub_and_the_others_do() -> None:
+    cluster = Cluster()
+    cluster.hubs.silent = True
+    cluster.submit(job_document(**ENSEMBLE))
+    process = OperatorProcess(cluster, FakeApi(cluster.server))
+    assert not await run_until(cluster, process, "Complete", 20.0)
+    assert [key.name for key in cluster.server.objects(JOBS)] == ["digits-partition"]
+
+
+@in_virtual_time
+async def test_a_small_job_costs_few_writes() -> None:
+    cluster = Cluster()
+    cluster.submit(job_document(**{"islands.count": 1}))
+    asked = (await story(cluster)).requests
+    reads = {"get", "list", "watch"}
+    written = [it for it in asked if it.verb not in reads and it.resource != EVENTS.plural]
+    assert len(written) <= 16, Counter(f"{it.verb} {it.resource}" for it in written)
 
 
 @in_virtual_time

@@ -58,6 +58,12 @@ def test_without_a_hub_the_hub_is_started_and_nothing_else(hub: Hub) -> None:
     assert decide(observed(hub=hub)).actions == (StartHub(),)
 
 
+def test_the_first_step_starts_with_a_hub_that_it_can_wait_for() -> None:
+    decided = decide(observed(hub=Hub(known_beforehand=True)))
+    assert isinstance(decided.actions[0], StartHub)
+    assert started(decided) == ["partition"]
+
+
 @pytest.mark.parametrize("hub", [Hub(STARTING), Hub(RUNNING), Hub(Child(ChildState.RESTARTING))])
 def test_no_step_starts_before_the_bindings_have_been_read(hub: Hub) -> None:
     assert decide(observed(hub=hub)) == Plan((), Ongoing())
