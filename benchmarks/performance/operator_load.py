@@ -186,6 +186,7 @@ def job_spec(islands: int) -> Json:
         "task": {"type": "Diffusion"},
         "data": {"source": "builtin://digits"},
         "islands": {"count": islands},
+        "partition": {"type": "Random"},
         "strategy": {"type": "ExpertEnsemble"},
         "template": {**PLACEMENT, "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}},
     }
