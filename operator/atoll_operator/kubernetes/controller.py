@@ -73,10 +73,16 @@ class Hands:
 class Controller:
     """Knows every TrainingJob by its last version; `work` is the work of a queue of their keys."""
 
-    def __init__(self, hands: Hands, now: Callable[[], float] = time.time) -> None:
-        """`now` in seconds since the epoch."""
+    def __init__(
+        self,
+        hands: Hands,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now` in seconds since the epoch; `clock` for what lies between two moments."""
         self._hands = hands
         self._now = now
+        self._clock = clock
         self._views: dict[Key, JobView] = {}
         self._known: dict[Key, _Known] = {}
 
@@ -150,7 +156,7 @@ class Controller:
             if known.memory.hearing is None:
                 identity = hands.authority.identity(view.uid, accepted.trusted, datetime.now(UTC))
                 seconds = hands.settings.poll_seconds
-                known.memory.hearing = Hearing(hands.hub_client, identity, seconds)
+                known.memory.hearing = Hearing(hands.hub_client, identity, seconds, self._clock)
         return KubernetesRuntime(
             api=hands.api,
             subject=subject,
@@ -158,6 +164,7 @@ class Controller:
             memory=known.memory,
             saw=self.saw,
             reporter=hands.settings.pod,
+            clock=self._clock,
         )
 
     async def _refuse(self, view: JobView, error: InvalidJobError) -> None:

@@ -1,12 +1,14 @@
 """Whole jobs through the operator, in memory: it may die at any request, and nothing is made twice."""
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from builders import job_document
-from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until
+from kube_objects import core_event
+from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until, running
 from virtual_time import in_virtual_time
 
 from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
@@ -15,6 +17,7 @@ from atoll_operator.kubernetes.fake_api import FakeApi
 from atoll_operator.kubernetes.faults import DropWatches, Fault, Faults, KilledError, When
 from atoll_operator.kubernetes.resources import (
     CONFIG_MAPS,
+    CORE_EVENTS,
     JOBS,
     NETWORK_POLICIES,
     SERVICES,
@@ -161,6 +164,46 @@ async def test_an_island_that_is_given_up_fails_the_job() -> None:
 
 
 @in_virtual_time
+async def test_why_a_pod_is_refused_is_told_within_ten_seconds_and_while_it_is() -> None:
+    cluster = Cluster(held={"digits-partition"})
+    cluster.submit(job_document(**ENSEMBLE))
+    async with running(cluster):
+        await asyncio.sleep(20)
+        assert _partition(cluster) == "waits for its pod"
+        _refuse_pods(cluster, "digits-partition", attempt=1)
+        await asyncio.sleep(10)
+        assert _partition(cluster) == "its pod cannot be made: exceeded quota: compute"
+        version = cluster.job().resource_version
+        for attempt in range(2, 8):
+            _refuse_pods(cluster, "digits-partition", attempt)
+            await asyncio.sleep(10)
+        assert cluster.job().resource_version == version, "the same reason is no news"
+        cluster.held.clear()
+        await asyncio.sleep(10)
+        assert _partition(cluster) == ""
+
+
+def _partition(cluster: Cluster) -> str:
+    status = cluster.job().status
+    assert status is not None
+    return next(it.message for it in status.steps if it.name == "partition")
+
+
+def _refuse_pods(cluster: Cluster, job: str, attempt: int) -> None:
+    """Every attempt is of another pod, and so another event."""
+    told = core_event(
+        Key(NAMESPACE, f"{job}.{attempt}"),
+        "Job",
+        name=job,
+        uid=cluster.server.objects(JOBS)[Key(NAMESPACE, job)]["metadata"]["uid"],
+        reason="FailedCreate",
+        message=f'Error creating: pods "{job}-{attempt}" is forbidden: exceeded quota: compute',
+        at=f"2026-11-22T01:23:{attempt:02}Z",
+    )
+    cluster.server.put(CORE_EVENTS, told)
+
+
+@in_virtual_time
 async def test_a_job_with_problems_is_told_all_of_them_and_starts_nothing() -> None:
     cluster = Cluster()
     cluster.submit(job_document(**{"islands.quorum": 9, "islands.overrides": [{"island": 7}]}))
@@ -188,7 +231,5 @@ def _another(cluster: Cluster) -> OperatorProcess:
 
 
 def _change(cluster: Cluster, **spec: Any) -> None:
-    body = cluster.server.objects(TRAINING_JOBS)[Key(NAMESPACE, "digits")]
-    changed = {**body, "spec": {**body["spec"], **spec}}
-    changed["metadata"].pop("resourceVersion")
-    cluster.server.put(TRAINING_JOBS, changed)
+    key = Key(NAMESPACE, "digits")
+    cluster.server.merge_patch(TRAINING_JOBS, key, {"spec": spec}, "")
