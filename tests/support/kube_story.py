@@ -95,6 +95,12 @@ class Cluster:
         for body in self.server.objects(JOBS).values():
             self._work(body)
 
+    def put_pod(self, owner: Json, index: int) -> None:
+        """One that runs, of an index of a Job."""
+        pod = _ready_pod(owner, f"{owner['metadata']['name']}-{index}")
+        pod["metadata"]["annotations"] = {names.LABEL_COMPLETION_INDEX: str(index)}
+        self.server.put(PODS, pod)
+
     def _serve(self, body: Json) -> None:
         name = f"{body['metadata']['name']}-0"
         key = Key(NAMESPACE, name)

@@ -128,6 +128,7 @@ class Controller:
     async def _reconcile(self, view: JobView, known: _Known, job: TrainingJob) -> float | None:
         await self._accept(view, known, job)
         runtime = self._runtime(view, known, job)
+        await runtime.follow_quorum()
         plan = await reconcile_once(job.model_copy(update={"spec": runtime.subject.spec}), runtime)
         view = self._views.get(view.key, view)  # as this pass has written it
         if ended_in(view.status) is not None and not plan.actions:

@@ -69,6 +69,7 @@ class SeenJob(Owned):
     completed_indexes: str
     """As `0,2-4`."""
     failed_indexes: str
+    max_failed_indexes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,11 @@ def project_job(body: Json) -> SeenJob | None:
         queue=labels.get(names.QUEUE_LABEL, ""),
         complete="Complete" in conditions or "SuccessCriteriaMet" in conditions,
         failed=failed is not None,
-        why_failed=cut((failed or {}).get("message", "")),
+        why_failed=_why_failed(failed or {}),
         failures=status.get("failed", 0) + len(pending.get("failed") or ()),
         completed_indexes=status.get("completedIndexes", ""),
         failed_indexes=status.get("failedIndexes", ""),
+        max_failed_indexes=spec.get("maxFailedIndexes"),
     )
 
 
@@ -214,6 +216,13 @@ def _owned(body: Json) -> tuple[str, str, str, str, str, str, bool]:
 
 def _labels(body: Json) -> Mapping[str, str]:
     return body["metadata"].get("labels") or {}
+
+
+def _why_failed(condition: Json) -> str:
+    """No Job is made with a deadline: one gets it when it is to end at once."""
+    if condition.get("reason") == "DeadlineExceeded":
+        return "it was stopped, for the job has failed"
+    return cut(condition.get("message", ""))
 
 
 def _controller(body: Json) -> Json | None:

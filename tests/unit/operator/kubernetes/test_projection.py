@@ -68,6 +68,7 @@ def test_what_the_manifests_make_is_what_is_looked_for() -> None:
     together = project_job(islands_job(blueprint(**MERGING)))
     assert together is not None
     assert (together.count, together.island, together.role) == (4, None, "island")
+    assert together.max_failed_indexes == 0
     hub = project_hub(hub_stateful_set(blueprint(), replicas=0))
     assert hub is not None
     assert (hub.role, hub.replicas) == ("hub", 0)
@@ -123,3 +124,13 @@ def test_a_pod_whose_claim_is_bound_for_a_node_has_none_yet() -> None:
     assert seen is not None
     assert seen.waiting is not None
     assert seen.waiting.lacks == "Claim"
+
+
+def test_a_job_that_was_told_to_end_says_so_and_not_how() -> None:
+    owner = copy.deepcopy(RECORDED["quorum-lost"]["owner"])
+    for condition in owner["status"]["conditions"]:
+        condition["reason"] = "DeadlineExceeded"
+        condition["message"] = "Job was active longer than specified deadline"
+    seen = project_job(owner)
+    assert seen is not None
+    assert (seen.failed, seen.why_failed) == (True, "it was stopped, for the job has failed")

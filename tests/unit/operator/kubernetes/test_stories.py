@@ -20,6 +20,7 @@ from atoll_operator.kubernetes.resources import (
     CORE_EVENTS,
     JOBS,
     NETWORK_POLICIES,
+    PODS,
     SERVICES,
     STATEFUL_SETS,
     TRAINING_JOBS,
@@ -201,6 +202,64 @@ def _refuse_pods(cluster: Cluster, job: str, attempt: int) -> None:
         at=f"2026-11-22T01:23:{attempt:02}Z",
     )
     cluster.server.put(CORE_EVENTS, told)
+
+
+ISLANDS = Key(NAMESPACE, "digits-islands")
+
+
+async def _islands_running(cluster: Cluster) -> None:
+    """Islands of one Job, each in a pod."""
+    await asyncio.sleep(10)
+    for index in range(3):
+        cluster.put_pod(cluster.server.objects(JOBS)[ISLANDS], index)
+    await asyncio.sleep(5)
+
+
+@in_virtual_time
+async def test_a_job_controller_that_ends_the_islands_is_left_to_it_so_their_logs_stay() -> None:
+    cluster = Cluster(held={"digits-islands", "digits-merge"})
+    cluster.submit(job_document(**MERGING))
+    async with running(cluster):
+        await _islands_running(cluster)
+        body = cluster.server.objects(JOBS)[ISLANDS]
+        assert body["spec"]["maxFailedIndexes"] == 0
+        why = {"type": "FailureTarget", "status": "True", "message": "exceeded failed indexes"}
+        cluster.server.put(
+            JOBS, {**body, "status": {"failedIndexes": "1", "failed": 1, "conditions": [why]}}
+        )
+        await asyncio.sleep(10)
+        status = cluster.job().status
+        assert status is not None
+        assert status.state == "Failed"
+        (failed,) = (it for it in status.conditions if it.type == "Failed")
+        assert failed.reason == "QuorumLost"
+        assert "activeDeadlineSeconds" not in cluster.server.objects(JOBS)[ISLANDS]["spec"]
+        assert Key(NAMESPACE, "digits-islands-1") in cluster.server.objects(PODS)
+
+
+@in_virtual_time
+async def test_islands_of_a_job_that_has_failed_otherwise_are_ended_and_their_logs_stay() -> None:
+    cluster = Cluster(held={"digits-islands"}, failing={"digits-merge"})
+    cluster.submit(job_document(**MERGING))
+    async with running(cluster):
+        await _islands_running(cluster)
+        status = cluster.job().status
+        assert status is not None
+        assert status.state == "Failed"
+        assert cluster.server.objects(JOBS)[ISLANDS]["spec"]["activeDeadlineSeconds"] == 1
+        assert Key(NAMESPACE, "digits-islands-1") in cluster.server.objects(PODS)
+
+
+@in_virtual_time
+async def test_more_islands_may_fail_once_the_quorum_falls() -> None:
+    cluster = Cluster(held={"digits-islands", "digits-merge"})
+    cluster.submit(job_document(**MERGING))
+    async with running(cluster):
+        await _islands_running(cluster)
+        assert cluster.server.objects(JOBS)[ISLANDS]["spec"]["maxFailedIndexes"] == 0
+        _change(cluster, islands={"quorum": 1})
+        await asyncio.sleep(5)
+        assert cluster.server.objects(JOBS)[ISLANDS]["spec"]["maxFailedIndexes"] == 2
 
 
 @in_virtual_time
