@@ -105,6 +105,9 @@ CERTIFICATES_A_SECRET = 500
 CERTIFICATE_COMMON_NAME = "atoll"
 """The same for all: a gRPC client falls back to it where a DNS name is missing."""
 
+_STEP = "|".join((PARTITION, SEED, ROUTER, BASELINE, MERGE, EVALUATE, rf"{ISLAND}-\d+"))
+_OBJECT = re.compile(rf"(?P<job>.+)-(?:{HUB}|{ISLAND}s|{_STEP})")
+_POD = re.compile(rf"(?P<job>.+)-(?:{HUB}-0|(?:{ISLAND}s-\d+|{_STEP})-[a-z0-9]{{5}})")
 _CHECKPOINT = re.compile(r"^checkpoints/(?P<step>[a-z0-9-]+)/(?P<number>\d+)$")
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
@@ -221,6 +224,18 @@ def islands_object(job: str) -> str:
 def step_object(job: str, step: StepName) -> str:
     """The Job of one step."""
     return f"{job}-{step}"
+
+
+def job_of_object(name: str) -> str | None:
+    """Whose hub, hub's claim, step or islands an object of that name would be."""
+    found = _OBJECT.fullmatch(name)
+    return found["job"] if found else None
+
+
+def job_of_pod(name: str) -> str | None:
+    """Whose pod one of that name would be, as Kubernetes calls those of such objects."""
+    found = _POD.fullmatch(name)
+    return found["job"] if found else None
 
 
 def identity_object(job: str, fingerprint: str, shard: int) -> str:

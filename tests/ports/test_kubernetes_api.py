@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from builders import job_document
-from kube_objects import config_map, job
+from kube_objects import config_map, core_event, job
 from kube_worlds import World, world
 
 from atoll_operator.errors import (
@@ -29,7 +29,13 @@ from atoll_operator.kubernetes.api import (
     key_of,
     version_of,
 )
-from atoll_operator.kubernetes.resources import CONFIG_MAPS, JOBS, PODS, TRAINING_JOBS
+from atoll_operator.kubernetes.resources import (
+    CONFIG_MAPS,
+    CORE_EVENTS,
+    JOBS,
+    PODS,
+    TRAINING_JOBS,
+)
 
 LIMITS = WatchLimits(server_seconds=20, silence_seconds=20)
 
@@ -229,6 +235,24 @@ async def test_labels_select(place: World, selector: str, expected: str) -> None
     page = await place.api.list_page(Selection(JOBS, place.namespace, selector))
     assert [key_of(it).name for it in page.items] == list(expected)
     assert not page.continue_token
+
+
+async def test_fields_select(place: World) -> None:
+    selector = "type=Warning,involvedObject.kind!=Node,reason!=BackOff"
+    selection = Selection(CORE_EVENTS, place.namespace, fields=selector)
+    version = (await place.api.list_page(selection)).resource_version
+    told = {
+        "wanted": ("Warning", "Pod", "FailedMount"),
+        "normal": ("Normal", "Pod", "Pulled"),
+        "node": ("Warning", "Node", "FailedMount"),
+        "noise": ("Warning", "Pod", "BackOff"),
+    }
+    for name, (kind, of, reason) in told.items():
+        body = core_event(Key(place.namespace, name), of, kind=kind, reason=reason)
+        await place.api.create(CORE_EVENTS, body)
+    page = await place.api.list_page(selection)
+    assert [key_of(it).name for it in page.items] == ["wanted"]
+    assert await _told(place, selection, version, 1) == ["+wanted"]
 
 
 async def test_a_list_comes_in_pages_of_one_version(place: World) -> None:

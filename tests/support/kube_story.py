@@ -2,7 +2,8 @@
 
 import asyncio
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -94,6 +95,12 @@ class Cluster:
         for body in self.server.objects(JOBS).values():
             self._work(body)
 
+    def put_pod(self, owner: Json, index: int) -> None:
+        """One that runs, of an index of a Job."""
+        pod = _ready_pod(owner, f"{owner['metadata']['name']}-{index}")
+        pod["metadata"]["annotations"] = {names.LABEL_COMPLETION_INDEX: str(index)}
+        self.server.put(PODS, pod)
+
     def _serve(self, body: Json) -> None:
         name = f"{body['metadata']['name']}-0"
         key = Key(NAMESPACE, name)
@@ -160,7 +167,9 @@ class OperatorProcess:
         wiring = Wiring(self.queue.add, lambda: 0.5, self.failures.append)
         world = World(self.api, (), wiring)
         controller = Controller(
-            Hands(self.api, world, self.cluster.hubs, authority, SETTINGS), lambda: 0.0
+            Hands(self.api, world, self.cluster.hubs, authority, SETTINGS),
+            now=lambda: 0.0,
+            clock=asyncio.get_running_loop().time,
         )
 
         def saw(body: Json) -> Key:
@@ -202,3 +211,23 @@ async def run_until(cluster: Cluster, process: OperatorProcess, state: str, seco
     finally:
         going.cancel()
         await asyncio.gather(going, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(cluster: Cluster) -> AsyncIterator[OperatorProcess]:
+    """A cluster that does its work, with an operator."""
+
+    async def works() -> None:
+        while True:
+            cluster.run()
+            await asyncio.sleep(0.25)
+
+    process = OperatorProcess(cluster, FakeApi(cluster.server))
+    going = (asyncio.create_task(process.run()), asyncio.create_task(works()))
+    try:
+        yield process
+        assert not any(it.done() for it in going)
+    finally:
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)

@@ -30,6 +30,7 @@ FOR_JOBS = _expand(
         ("batch", "jobs"): "get list watch create patch delete",
         ("apps", "statefulsets"): "get list watch create patch delete",
         ("", "pods"): "get list watch",
+        ("", "events"): "list watch",
         ("", "services"): "get create patch delete",
         ("", "persistentvolumeclaims"): "get create patch delete",
         ("networking.k8s.io", "networkpolicies"): "get create patch delete",
@@ -54,7 +55,7 @@ def for_itself(operator: str) -> set[Right]:
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 _OTHERS = """
 core: pods/log pods/exec pods/attach pods/eviction pods/ephemeralcontainers services/proxy secrets
-core: configmaps namespaces nodes nodes/proxy serviceaccounts serviceaccounts/token endpoints events
+core: configmaps namespaces nodes nodes/proxy serviceaccounts serviceaccounts/token endpoints
 core: persistentvolumes replicationcontrollers resourcequotas
 apps: deployments daemonsets replicasets statefulsets/scale
 batch: cronjobs jobs/status

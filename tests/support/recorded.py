@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from atoll_operator.kubernetes.children import Troubles
 from atoll_operator.kubernetes.projection import (
     SeenHub,
     SeenJob,
@@ -15,7 +14,6 @@ from atoll_operator.kubernetes.projection import (
     project_hub,
     project_job,
     project_pod,
-    project_trouble,
 )
 
 RECORDED: dict[str, Any] = json.loads(
@@ -38,8 +36,3 @@ def hub(name: str) -> SeenHub:
 def pods(name: str) -> list[SeenPod]:
     seen = [project_pod(it) for it in RECORDED[name]["pods"]]
     return [it for it in seen if it is not None]
-
-
-def troubles(name: str) -> Troubles:
-    seen = [project_trouble(it) for it in RECORDED[name]["events"]]
-    return {it.name: it.message for it in seen if it is not None}

@@ -67,6 +67,9 @@ app.kubernetes.io/component: operator
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [""]
+  resources: [events]
+  verbs: [list, watch] # why a pod is not made, or a volume not mounted: no status says it
+- apiGroups: [""]
   resources: [services, persistentvolumeclaims]
   verbs: [get, create, patch, delete]
 - apiGroups: [networking.k8s.io]

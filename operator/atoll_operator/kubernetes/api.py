@@ -64,10 +64,12 @@ class Selection:
     """Empty: all namespaces."""
     labels: str = ""
     """A label selector; empty: all."""
+    fields: str = ""
+    """A field selector; empty: all. Which fields a server selects by depends on the kind."""
 
     def query(self, **more: str) -> str:
         """As the query of a URL."""
-        wanted = {"labelSelector": self.labels, **more}
+        wanted = {"labelSelector": self.labels, "fieldSelector": self.fields, **more}
         return urlencode({name: value for name, value in wanted.items() if value})
 
 

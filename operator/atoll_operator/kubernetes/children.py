@@ -23,7 +23,7 @@ def child_of(job: SeenJob, pods: Iterable[SeenPod], troubles: Troubles = NO_TROU
     Args:
         job: Not an Indexed one.
         pods: Its own, in any order; others of them may be gone already.
-        troubles: What events have told of late, by the name of the Job or of a pod.
+        troubles: What events say beyond any status, by the name of the Job or of a pod.
     """
     attempts = _in_order(pods)
     if job.complete:
@@ -41,7 +41,7 @@ def children_of_islands(
     Args:
         job: An Indexed one.
         pods: Its own, in any order; others of them may be gone already.
-        troubles: What events have told of late, by the name of the Job or of a pod.
+        troubles: What events say beyond any status, by the name of the Job or of a pod.
     """
     of_index: dict[int, list[SeenPod]] = {index: [] for index in range(job.count or 0)}
     for pod in pods:
@@ -155,9 +155,7 @@ def _is_ending(pod: SeenPod) -> bool:
 
 
 def _why_waiting(pod: SeenPod, troubles: Troubles) -> str:
-    """What its status says; where that is nothing to worry about, what an event says."""
-    if pod.waiting is not None and pod.waiting.trouble:
-        return pod.waiting.message
+    """What an event says, if there is one that says more; or what its status says."""
     return troubles.get(pod.name, pod.waiting.message if pod.waiting else "")
 
 

@@ -73,10 +73,16 @@ class Hands:
 class Controller:
     """Knows every TrainingJob by its last version; `work` is the work of a queue of their keys."""
 
-    def __init__(self, hands: Hands, now: Callable[[], float] = time.time) -> None:
-        """`now` in seconds since the epoch."""
+    def __init__(
+        self,
+        hands: Hands,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now` in seconds since the epoch; `clock` for what lies between two moments."""
         self._hands = hands
         self._now = now
+        self._clock = clock
         self._views: dict[Key, JobView] = {}
         self._known: dict[Key, _Known] = {}
 
@@ -122,6 +128,7 @@ class Controller:
     async def _reconcile(self, view: JobView, known: _Known, job: TrainingJob) -> float | None:
         await self._accept(view, known, job)
         runtime = self._runtime(view, known, job)
+        await runtime.follow_quorum()
         plan = await reconcile_once(job.model_copy(update={"spec": runtime.subject.spec}), runtime)
         view = self._views.get(view.key, view)  # as this pass has written it
         if ended_in(view.status) is not None and not plan.actions:
@@ -150,7 +157,7 @@ class Controller:
             if known.memory.hearing is None:
                 identity = hands.authority.identity(view.uid, accepted.trusted, datetime.now(UTC))
                 seconds = hands.settings.poll_seconds
-                known.memory.hearing = Hearing(hands.hub_client, identity, seconds)
+                known.memory.hearing = Hearing(hands.hub_client, identity, seconds, self._clock)
         return KubernetesRuntime(
             api=hands.api,
             subject=subject,
@@ -158,6 +165,7 @@ class Controller:
             memory=known.memory,
             saw=self.saw,
             reporter=hands.settings.pod,
+            clock=self._clock,
         )
 
     async def _refuse(self, view: JobView, error: InvalidJobError) -> None:

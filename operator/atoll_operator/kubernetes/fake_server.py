@@ -37,6 +37,7 @@ from atoll_operator.kubernetes.api import (
     key_of,
     version_of,
 )
+from atoll_operator.kubernetes.field_selector import fields_match
 from atoll_operator.kubernetes.label_selector import matches
 from atoll_operator.kubernetes.merging import applied, merge_patched
 
@@ -282,7 +283,8 @@ def _in(selection: Selection, body: Json | None) -> bool:
         return False
     labels = body["metadata"].get("labels") or {}
     in_namespace = not selection.namespace or selection.namespace == key_of(body).namespace
-    return in_namespace and matches(selection.labels, labels)
+    selected = matches(selection.labels, labels) and fields_match(selection.fields, body)
+    return in_namespace and selected
 
 
 def _told(selection: Selection, change: _Change) -> WatchEvent | None:

@@ -8,7 +8,12 @@ from atoll_api import names
 from atoll_api.names import Ref, StepName
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.status import TrainingJobStatus
-from atoll_operator.kubernetes.children import child_of, children_of_islands, hub_child
+from atoll_operator.kubernetes.children import (
+    Troubles,
+    child_of,
+    children_of_islands,
+    hub_child,
+)
 from atoll_operator.kubernetes.manifests.jobs import shares_one_job
 from atoll_operator.kubernetes.projection import SeenHub, SeenJob, SeenPod
 from atoll_operator.plan.model import LIVE_STATES, Binding, Child, ChildState, Hub
@@ -24,12 +29,14 @@ class Scene:
         jobs: by their names.
         pods: of those and of the hub.
         hub: its StatefulSet, if it is there.
+        troubles: what events say beyond any status, by the name of a Job, a pod or the hub.
     """
 
     name: str
     jobs: Mapping[str, SeenJob] = field(default_factory=dict)
     pods: Iterable[SeenPod] = ()
     hub: SeenHub | None = None
+    troubles: Troubles = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -41,14 +48,15 @@ def children_of(scene: Scene, spec: TrainingJobSpec) -> dict[StepName, Child]:
     """The child of each step that has one."""
     pods = _by_owner(scene.pods)
     shared = scene.jobs.get(names.islands_object(scene.name)) if shares_one_job(spec) else None
-    islands = children_of_islands(shared, pods[shared.uid]) if shared else {}
+    told = scene.troubles
+    islands = children_of_islands(shared, pods[shared.uid], told) if shared else {}
     found: dict[StepName, Child] = {}
     for step in pipeline(spec):
         if step.island is not None and shares_one_job(spec):
             child = islands.get(step.island)
         else:
             job = scene.jobs.get(names.step_object(scene.name, step.name))
-            child = child_of(job, pods[job.uid]) if job else None
+            child = child_of(job, pods[job.uid], told) if job else None
         if child is not None:
             found[step.name] = child
     return found
@@ -63,7 +71,7 @@ def hub_of(scene: Scene, *, ended: bool) -> Hub:
     if scene.hub is None:
         return Hub()
     pods = _by_owner(scene.pods)[scene.hub.uid]
-    child = hub_child(scene.hub, pods)
+    child = hub_child(scene.hub, pods, scene.troubles)
     if ended:
         return Hub(Child(ChildState.STOPPED))
     serves = any(pod.ready and not pod.deleting and not pod.ended for pod in pods)

@@ -21,10 +21,12 @@ from atoll_operator.kubernetes.leader import Candidate, Elector, new_identity
 from atoll_operator.kubernetes.lease import LeaseTiming
 from atoll_operator.kubernetes.settings import OperatorSettings
 from atoll_operator.kubernetes.work_queue import Pass, WorkQueue
-from atoll_operator.kubernetes.world import Wiring, World
+from atoll_operator.kubernetes.world import Wiring, World, watches
 
 _BACKOFF: Final = Backoff(first_seconds=0.2, max_seconds=60.0)
 _RETRY_SECONDS: Final = 2.0
+_REQUESTS: Final = 48
+"""To the API server at once, beside the watches: with many namespaces those would take all."""
 _DEAF_SECONDS: Final = 300.0
 """Watches that heard nothing for so long, bookmarks included, will hear nothing more."""
 
@@ -42,7 +44,8 @@ async def serve(settings: OperatorSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     configuration = await read_configuration()
-    async with ApiServer(configuration, ClientOptions()) as api:
+    options = ClientOptions(max_connections=_REQUESTS + watches(settings.namespaces))
+    async with ApiServer(configuration, options) as api:
         authority = await _authority(api, settings)
         operator = _Operator(api, authority, settings)
         server = await health.serve(settings.health_port, operator.answers())

@@ -31,13 +31,9 @@ _IMAGE: Final = frozenset(
         "SignatureValidationFailed",
     }
 )
+_UNBOUND: Final = ("unbound immediate PersistentVolumeClaims", 'plugin "VolumeBinding"')
+"""The scheduler's words where a claim is there and not bound: one that is at once, or for a node."""
 _ON_THE_WAY: Final = frozenset({"ContainerCreating", "PodInitializing"})
-_TROUBLES: Final[Mapping[str, str]] = {
-    "FailedCreate": "its pod cannot be made",
-    "FailedMount": "a volume cannot be mounted",
-    "FailedAttachVolume": "a volume cannot be attached",
-}
-"""Reasons of events that say what no status does."""
 MAKING: Final = "its container is being made"
 """What is said of a pod that waits for nothing but a moment."""
 
@@ -75,6 +71,7 @@ class SeenJob(Owned):
     completed_indexes: str
     """As `0,2-4`."""
     failed_indexes: str
+    max_failed_indexes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,7 @@ class SeenHub(Owned):
 
     replicas: int
     """As it shall be."""
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,8 @@ class Waiting:
     message: str
     trouble: bool
     """Whether it will not pass by itself soon."""
+    lacks: Literal["Claim", "Volumes", ""] = ""
+    """What it may lack for a reason that no status of a pod says, but events do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +134,6 @@ class SeenPod(Owned):
         return self.phase in ("Succeeded", "Failed")
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What keeps an object from going on, as an event told it."""
-
-    namespace: str
-    kind: str
-    name: str
-    message: str
-    at: float
-    """Seconds since the epoch: events outlive what they tell of."""
-
-
 def project_job(body: Json) -> SeenJob | None:
     """A Job; None for one that is of no TrainingJob."""
     labels = _labels(body)
@@ -163,10 +151,11 @@ def project_job(body: Json) -> SeenJob | None:
         queue=labels.get(names.QUEUE_LABEL, ""),
         complete="Complete" in conditions or "SuccessCriteriaMet" in conditions,
         failed=failed is not None,
-        why_failed=_cut((failed or {}).get("message", "")),
+        why_failed=_why_failed(failed or {}),
         failures=status.get("failed", 0) + len(pending.get("failed") or ()),
         completed_indexes=status.get("completedIndexes", ""),
         failed_indexes=status.get("failedIndexes", ""),
+        max_failed_indexes=spec.get("maxFailedIndexes"),
     )
 
 
@@ -174,7 +163,9 @@ def project_hub(body: Json) -> SeenHub | None:
     """A StatefulSet; None for one that is of no TrainingJob."""
     if names.LABEL_JOB not in _labels(body):
         return None
-    return SeenHub(*_owned(body), replicas=(body.get("spec") or {}).get("replicas", 1))
+    created_at = seconds(body["metadata"].get("creationTimestamp")) or 0.0
+    replicas = (body.get("spec") or {}).get("replicas", 1)
+    return SeenHub(*_owned(body), replicas=replicas, created_at=created_at)
 
 
 def project_pod(body: Json) -> SeenPod | None:
@@ -192,31 +183,14 @@ def project_pod(body: Json) -> SeenPod | None:
         owner=owner["name"],
         index=_number(annotations.get(names.LABEL_COMPLETION_INDEX)),
         phase=cast("Phase", status.get("phase", "Pending")),
-        created_at=_seconds(metadata.get("creationTimestamp")) or 0.0,
-        running_since=_seconds((state.get("running") or {}).get("startedAt")),
+        created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
+        running_since=seconds((state.get("running") or {}).get("startedAt")),
         ready="Ready" in _true_conditions(status),
         waiting=_waiting(status, state),
         ending=_ending(body, state.get("terminated"), step),
         before=_ended(before["terminated"], body, step) if before.get("terminated") else None,
         restarts=container.get("restartCount", 0),
         failures_before=_number(annotations.get(INDEX_FAILURES)) or 0,
-    )
-
-
-def project_trouble(event: Json) -> Trouble | None:
-    """What an event says that no status does; None where it says nothing of that kind."""
-    words = _TROUBLES.get(event.get("reason", ""))
-    about = event.get("regarding") or event.get("involvedObject") or {}
-    if words is None or not about.get("name"):
-        return None
-    said = event.get("note") or event.get("message") or ""
-    message = said.removeprefix("Error creating: ")
-    return Trouble(
-        namespace=about.get("namespace", ""),
-        kind=about.get("kind", ""),
-        name=about["name"],
-        message=_cut(f"{words}: {message}"),
-        at=_last_seen(event),
     )
 
 
@@ -227,18 +201,6 @@ def indexes(text: str) -> frozenset[int]:
         first, _, last = part.partition("-")
         found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
-
-
-def _last_seen(event: Json) -> float:
-    """Of either kind of event: that of events.k8s.io, and the core's."""
-    series = event.get("series") or {}
-    times = (
-        series.get("lastObservedTime"),
-        event.get("deprecatedLastTimestamp") or event.get("lastTimestamp"),
-        event.get("eventTime"),
-        event["metadata"].get("creationTimestamp"),
-    )
-    return next((seconds for it in times if (seconds := _seconds(it)) is not None), 0.0)
 
 
 def _owned(body: Json) -> tuple[str, str, str, str, str, str, bool]:
@@ -256,6 +218,13 @@ def _owned(body: Json) -> tuple[str, str, str, str, str, str, bool]:
 
 def _labels(body: Json) -> Mapping[str, str]:
     return body["metadata"].get("labels") or {}
+
+
+def _why_failed(condition: Json) -> str:
+    """No Job is made with a deadline: one gets it when it is to end at once."""
+    if condition.get("reason") == "DeadlineExceeded":
+        return "it was stopped, for the job has failed"
+    return cut(condition.get("message", ""))
 
 
 def _controller(body: Json) -> Json | None:
@@ -282,16 +251,30 @@ def _waiting(status: Json, state: Json) -> Waiting | None:
     over = status.get("phase", "Pending") not in ("Pending", "Running")
     if over or state.get("running") or state.get("terminated"):
         return None
-    for it in status.get("conditions") or ():
-        if it.get("type") == "PodScheduled" and it.get("status") == "False":
-            return Waiting(_cut(f"waits for a node: {_said(it)}"), trouble=True)
+    placed = _condition(status, "PodScheduled")
+    if placed.get("status") == "False":
+        unbound = any(words in placed.get("message", "") for words in _UNBOUND)
+        message = cut(f"waits for a node: {_said(placed)}")
+        return Waiting(message, trouble=True, lacks="Claim" if unbound else "")
     waiting = state.get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason in _IMAGE:
-        return Waiting(_cut(f"its image cannot be had: {_said(waiting)}"), trouble=True)
+        return Waiting(cut(f"its image cannot be had: {_said(waiting)}"), trouble=True)
     if not reason or reason in _ON_THE_WAY:
-        return Waiting(MAKING, trouble=False)
-    return Waiting(_cut(f"its container cannot be started: {_said(waiting)}"), trouble=True)
+        return Waiting(MAKING, trouble=False, lacks=_lacks(status))
+    return Waiting(cut(f"its container cannot be started: {_said(waiting)}"), trouble=True)
+
+
+def _lacks(status: Json) -> Literal["Claim", "Volumes", ""]:
+    """Of a pod that says nothing: claims are bound before its node is, volumes mounted after."""
+    if not _condition(status, "PodScheduled"):
+        return "Claim"
+    ready = _condition(status, "PodReadyToStartContainers").get("status") == "True"
+    return "" if ready else "Volumes"
+
+
+def _condition(status: Json, kind: str) -> Json:
+    return next((it for it in status.get("conditions") or () if it.get("type") == kind), {})
 
 
 def _ending(body: Json, terminated: Json | None, step: str) -> Ending | None:
@@ -302,7 +285,7 @@ def _ending(body: Json, terminated: Json | None, step: str) -> Ending | None:
     if status.get("phase") != "Failed":
         return None
     disruption = _true_conditions(status).get("DisruptionTarget")
-    return Ending(None, _cut(_why_gone(status, disruption)), disrupted=disruption is not None)
+    return Ending(None, cut(_why_gone(status, disruption)), disrupted=disruption is not None)
 
 
 def _ended(terminated: Json, body: Json, step: str) -> Ending:
@@ -313,7 +296,7 @@ def _ended(terminated: Json, body: Json, step: str) -> Ending:
     if terminated.get("reason") == "OOMKilled":
         message = f"out of memory: {_memory_limit(body)}"
     elif disruption is not None or status.get("reason"):
-        message = message or _cut(_why_gone(status, disruption))
+        message = message or cut(_why_gone(status, disruption))
     disrupted = disruption is not None or code in NOT_COUNTED
     return Ending(code, message, disrupted=disrupted and code != 0)
 
@@ -337,7 +320,8 @@ def _memory_limit(body: Json) -> str:
     return f"it took more than its limit of {limit}"
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """One line, no longer than a status has room for."""
     return " ".join(text.split())[:MESSAGE_BYTES]
 
 
@@ -345,6 +329,6 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _seconds(timestamp: str | None) -> float | None:
+def seconds(timestamp: str | None) -> float | None:
     """Since the epoch, of RFC 3339."""
     return seconds_of(timestamp) if timestamp else None

@@ -17,6 +17,9 @@ CLAIMS: Final = Resource(
 )
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False, has_status=True)
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
+"""What happened to a job, as this operator writes it."""
+CORE_EVENTS: Final = Resource("", "v1", "events", "Event")
+"""The same objects by their older name, under which all that others tell is read."""
 JOBS: Final = Resource("batch", "v1", "jobs", "Job", has_status=True)
 STATEFUL_SETS: Final = Resource("apps", "v1", "statefulsets", "StatefulSet", has_status=True)
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")

@@ -24,9 +24,14 @@ from atoll_operator.kubernetes.happenings import happening
 from atoll_operator.kubernetes.manifests.blueprint import Blueprint
 from atoll_operator.kubernetes.manifests.hub import hub_stateful_set
 from atoll_operator.kubernetes.manifests.job_objects import surroundings
-from atoll_operator.kubernetes.manifests.jobs import islands_job, shares_one_job, step_job
+from atoll_operator.kubernetes.manifests.jobs import (
+    islands_job,
+    max_failed_islands,
+    shares_one_job,
+    step_job,
+)
 from atoll_operator.kubernetes.observing import Scene, children_of, hub_of, lost_artifacts
-from atoll_operator.kubernetes.projection import MAKING
+from atoll_operator.kubernetes.projection import MAKING, SeenJob
 from atoll_operator.kubernetes.resources import (
     CLAIMS,
     EVENTS,
@@ -60,6 +65,8 @@ LAST_SECONDS: Final = 60.0
 """What a process has that has bound its ref, before it is ended."""
 _ISLANDS_A_SECOND: Final = 50
 """A status of many islands is large: written every so many islands' worth of seconds."""
+_AT_ONCE: Final = {"spec": {"activeDeadlineSeconds": 1}}
+"""A Job that is over its time ends its pods, and keeps those that have ended, with their logs."""
 _KINDS: Final = {it.kind: it for it in (CLAIMS, JOBS, NETWORK_POLICIES, SERVICES, STATEFUL_SETS)}
 
 
@@ -169,6 +176,18 @@ class KubernetesRuntime:
         status = self.subject.view.status
         return status and status.model_copy(update={"observed_generation": None})
 
+    async def follow_quorum(self) -> None:
+        """Let as many islands of one Job fail as may: the quorum may fall while they run."""
+        name = names.islands_object(self.subject.view.key.name)
+        found, wanted = self.scene.jobs.get(name), max_failed_islands(self.subject.spec)
+        if found is None or found.deleting or found.complete or found.failed:
+            return
+        if found.max_failed_indexes not in (None, wanted):
+            key = Key(found.namespace, name)
+            with suppress(NotFoundError):
+                patch = {"spec": {"maxFailedIndexes": wanted}}
+                await self.api.merge_patch(JOBS, key, patch)
+
     async def write_status(self, status: TrainingJobStatus) -> bool:
         """Replace the status, unless it can wait: numbers, and steps on their way.
 
@@ -229,15 +248,26 @@ class KubernetesRuntime:
         await self._create(JOBS, body)
 
     async def _stop_step(self, blueprint: Blueprint, step: StepName) -> None:
-        """Foreground: the Job stays until its pods have saved their work, and then is gone."""
+        """End a Job, or only its pods that run where it has others that ended.
+
+        With a Job go the logs of all its islands, and those that failed are what one looks for.
+        """
         name = self._job_name(step)
         found = self.scene.jobs.get(name)
         if found is None or found.deleting or name in self._began or self._ends_by_itself(step):
             return
         self._began.add(name)
         key = Key(blueprint.resolved.namespace, name)
+        for_good = not (self.subject.spec.suspend or found.suspended)
         with suppress(NotFoundError, ConflictError):
-            await self.api.delete(JOBS, key, propagation=Propagation.FOREGROUND, uid=found.uid)
+            if found.count is None or not for_good:
+                await self._delete(key, found)
+            elif not found.failed:
+                await self.api.merge_patch(JOBS, key, _AT_ONCE)
+
+    async def _delete(self, key: Key, job: SeenJob) -> None:
+        """Foreground: the Job stays until its pods have saved their work, and then is gone."""
+        await self.api.delete(JOBS, key, propagation=Propagation.FOREGROUND, uid=job.uid)
 
     def _ends_by_itself(self, name: StepName) -> bool:
         """Whether a step is done, and its process about to end: with the Job its log would go."""

@@ -26,6 +26,42 @@ def test_every_ref_is_distinct() -> None:
     assert len(set(refs)) == len(refs)
 
 
+@pytest.mark.parametrize(
+    ("name", "job"),
+    [
+        ("digits-hub", "digits"),
+        ("digits-islands", "digits"),
+        ("digits-island-12", "digits"),
+        ("a-hub-partition", "a-hub"),
+        ("a-island-3-seed", "a-island-3"),
+        ("digits-island", None),
+        ("digits", None),
+        ("-hub", None),
+        ("hub", None),
+        ("shop-frontend", None),
+    ],
+)
+def test_an_object_tells_whose_it_may_be(name: str, job: str | None) -> None:
+    assert names.job_of_object(name) == job
+
+
+@pytest.mark.parametrize(
+    ("name", "job"),
+    [
+        ("digits-hub-0", "digits"),
+        ("digits-islands-12-x7k2p", "digits"),
+        ("digits-island-12-x7k2p", "digits"),
+        ("digits-evaluate-x7k2p", "digits"),
+        ("digits-evaluate-0-x7k2p", None),
+        ("digits-hub-1", None),
+        ("digits-hub", None),
+        ("shop-frontend-x7k2p", None),
+    ],
+)
+def test_a_pod_tells_whose_it_may_be(name: str, job: str | None) -> None:
+    assert names.job_of_pod(name) == job
+
+
 LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 PROCESSES = st.builds(
     Process, LABELS, st.from_regex(r"[a-z]{1,32}", fullmatch=True), st.integers(0, 999_999_999)

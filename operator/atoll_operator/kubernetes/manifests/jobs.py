@@ -42,10 +42,15 @@ def islands_job(blueprint: Blueprint) -> Json:
         "completions": islands.count,
         "parallelism": islands.count,
         "backoffLimitPerIndex": islands.max_restarts,
-        "maxFailedIndexes": islands.count - islands.required,
+        "maxFailedIndexes": max_failed_islands(blueprint.resolved.spec),
         "podFailurePolicy": _failure_policy("FailIndex"),
     }
     return _job(blueprint, names.islands_object(blueprint.job), _islands(blueprint), policy)
+
+
+def max_failed_islands(spec: TrainingJobSpec) -> int:
+    """So many may be given up; with one more the Job controller ends all that still run."""
+    return spec.islands.count - spec.islands.required
 
 
 def islands_service(blueprint: Blueprint) -> Json:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from recorded import RECORDED, hub, job, pods, troubles
+from recorded import RECORDED, hub, job, pods
 
 from atoll_operator.kubernetes.children import child_of, children_of_islands, hub_child
 from atoll_operator.kubernetes.projection import SeenPod, project_pod
@@ -13,7 +13,7 @@ from atoll_operator.plan.model import Child, ChildState
 
 
 def child(name: str) -> Child:
-    return child_of(job(name), pods(name), troubles(name))
+    return child_of(job(name), pods(name))
 
 
 def only(name: str) -> SeenPod:
@@ -78,8 +78,8 @@ WAITING = [
     ("claim-pending", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims"),
     ("secret-missing", 'its container cannot be started: CreateContainerConfigError: secret "not'),
     ("root", "cannot be started: CreateContainerConfigError: container's runAsUser breaks non-ro"),
-    ("volume-missing", 'a volume cannot be mounted: MountVolume.SetUp failed for volume "d" : co'),
-    ("quota", "its pod cannot be made: pods"),
+    ("volume-missing", "its container is being made"),
+    ("quota", "waits for its pod"),
     ("queued", "waits for the queue gpus to admit it"),
 ]
 
@@ -92,15 +92,12 @@ def test_one_that_waits_says_for_what(name: str, expected: str) -> None:
     assert len(found.message) <= 512
 
 
-def test_a_quota_is_named() -> None:
-    assert "is forbidden: exceeded quota: compute, requested: pods=1" in child("quota").message
-
-
-def test_what_passes_by_itself_is_said_as_well() -> None:
-    assert child_of(job("volume-missing"), pods("volume-missing")).message == (
-        "its container is being made"
-    )
-    assert child_of(job("quota"), []).message == "waits for its pod"
+def test_what_only_events_know_is_said_of_who_waits() -> None:
+    refused = "its pod cannot be made: exceeded quota: compute"
+    assert child_of(job("quota"), [], {"quota": refused}).message == refused
+    missing = 'a volume cannot be mounted: configmap "nope" not found'
+    told = {only("volume-missing").name: missing}
+    assert child_of(job("volume-missing"), pods("volume-missing"), told).message == missing
 
 
 def test_a_new_attempt_in_trouble_says_so_and_one_that_is_on_its_way_says_what_was_before() -> None:
@@ -249,6 +246,9 @@ def test_a_hub_that_waits_says_for_what() -> None:
     assert found is not None
     assert found.state is ChildState.STARTING
     assert "Insufficient cpu" in found.message
+    unbound = {only("hub-unschedulable").name: "its volume cannot be had: no such class"}
+    told = hub_child(hub("hub-unschedulable"), pods("hub-unschedulable"), unbound)
+    assert told == Child(ChildState.STARTING, message="its volume cannot be had: no such class")
     told = hub_child(hub("hub-ready"), [], {"hub-ready": "its pod cannot be made: quota"})
     assert told == Child(ChildState.STARTING, message="its pod cannot be made: quota")
 

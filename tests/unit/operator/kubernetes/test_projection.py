@@ -4,9 +4,8 @@ import copy
 from typing import Any
 
 import pytest
-import recorded
 from cluster_jobs import MERGING, blueprint, jobs
-from recorded import RECORDED
+from recorded import RECORDED, pods
 
 from atoll_operator.kubernetes.manifests.hub import hub_stateful_set
 from atoll_operator.kubernetes.manifests.jobs import islands_job
@@ -15,7 +14,6 @@ from atoll_operator.kubernetes.projection import (
     project_hub,
     project_job,
     project_pod,
-    project_trouble,
 )
 
 ALL_PODS = [(name, pod) for name, case in RECORDED.items() for pod in case["pods"]]
@@ -70,6 +68,7 @@ def test_what_the_manifests_make_is_what_is_looked_for() -> None:
     together = project_job(islands_job(blueprint(**MERGING)))
     assert together is not None
     assert (together.count, together.island, together.role) == (4, None, "island")
+    assert together.max_failed_indexes == 0
     hub = project_hub(hub_stateful_set(blueprint(), replicas=0))
     assert hub is not None
     assert (hub.role, hub.replicas) == ("hub", 0)
@@ -91,23 +90,47 @@ def test_pods_that_the_controller_has_yet_to_count_count() -> None:
     assert seen.failures == 3
 
 
-def test_an_event_is_a_trouble_only_where_no_status_tells_it() -> None:
-    (event,) = RECORDED["volume-missing"]["events"]
-    trouble = project_trouble(event)
-    assert trouble is not None
-    assert (trouble.kind, trouble.namespace) == ("Pod", "lab")
-    assert trouble.name == recorded.pods("volume-missing")[0].name
-    assert project_trouble({**event, "reason": "Pulled"}) is None
-    assert project_trouble({**event, "involvedObject": {}}) is None
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("volume-missing", "Volumes"),
+        ("claim-pending", "Claim"),
+        ("claim-missing", ""),
+        ("unschedulable", ""),
+        ("image", ""),
+        ("secret-missing", ""),
+    ],
+)
+def test_what_a_pod_lacks_that_its_status_does_not_explain(name: str, expected: str) -> None:
+    (seen,) = pods(name)
+    assert seen.waiting is not None
+    assert seen.waiting.lacks == expected
 
 
-def test_both_kinds_of_events_are_read() -> None:
-    (event,) = RECORDED["quota"]["events"]
-    newer = {
-        "reason": event["reason"],
-        "regarding": event["involvedObject"],
-        "note": event["message"],
-        "metadata": event["metadata"],
-        "series": {"count": 2, "lastObservedTime": "2026-11-21T22:37:42.000000Z"},
-    }
-    assert project_trouble(newer) == project_trouble(event)
+def test_a_pod_that_only_its_container_is_missing_of_lacks_no_volume() -> None:
+    pod = copy.deepcopy(RECORDED["volume-missing"]["pods"][0])
+    pod["status"]["conditions"].append({"type": "PodReadyToStartContainers", "status": "True"})
+    seen = project_pod(pod)
+    assert seen is not None
+    assert seen.waiting is not None
+    assert seen.waiting.lacks == ""
+
+
+def test_a_pod_whose_claim_is_bound_for_a_node_has_none_yet() -> None:
+    """As Kubernetes 1.34 shows it while a provisioner is at work: no condition at all."""
+    pod = copy.deepcopy(RECORDED["volume-missing"]["pods"][0])
+    pod["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+    seen = project_pod(pod)
+    assert seen is not None
+    assert seen.waiting is not None
+    assert seen.waiting.lacks == "Claim"
+
+
+def test_a_job_that_was_told_to_end_says_so_and_not_how() -> None:
+    owner = copy.deepcopy(RECORDED["quorum-lost"]["owner"])
+    for condition in owner["status"]["conditions"]:
+        condition["reason"] = "DeadlineExceeded"
+        condition["message"] = "Job was active longer than specified deadline"
+    seen = project_job(owner)
+    assert seen is not None
+    assert (seen.failed, seen.why_failed) == (True, "it was stopped, for the job has failed")

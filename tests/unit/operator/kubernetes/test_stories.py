@@ -1,12 +1,14 @@
 """Whole jobs through the operator, in memory: it may die at any request, and nothing is made twice."""
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from builders import job_document
-from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until
+from kube_objects import core_event
+from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until, running
 from virtual_time import in_virtual_time
 
 from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
@@ -15,9 +17,11 @@ from atoll_operator.kubernetes.fake_api import FakeApi
 from atoll_operator.kubernetes.faults import DropWatches, Fault, Faults, KilledError, When
 from atoll_operator.kubernetes.resources import (
     CONFIG_MAPS,
+    CORE_EVENTS,
     EVENTS,
     JOBS,
     NETWORK_POLICIES,
+    PODS,
     SERVICES,
     STATEFUL_SETS,
     TRAINING_JOBS,
@@ -182,6 +186,104 @@ async def test_an_island_that_is_given_up_fails_the_job() -> None:
 
 
 @in_virtual_time
+async def test_why_a_pod_is_refused_is_told_within_ten_seconds_and_while_it_is() -> None:
+    cluster = Cluster(held={"digits-partition"})
+    cluster.submit(job_document(**ENSEMBLE))
+    async with running(cluster):
+        await asyncio.sleep(20)
+        assert _partition(cluster) == "waits for its pod"
+        _refuse_pods(cluster, "digits-partition", attempt=1)
+        await asyncio.sleep(10)
+        assert _partition(cluster) == "its pod cannot be made: exceeded quota: compute"
+        version = cluster.job().resource_version
+        for attempt in range(2, 8):
+            _refuse_pods(cluster, "digits-partition", attempt)
+            await asyncio.sleep(10)
+        assert cluster.job().resource_version == version, "the same reason is no news"
+        cluster.held.clear()
+        await asyncio.sleep(10)
+        assert _partition(cluster) == ""
+
+
+def _partition(cluster: Cluster) -> str:
+    status = cluster.job().status
+    assert status is not None
+    return next(it.message for it in status.steps if it.name == "partition")
+
+
+def _refuse_pods(cluster: Cluster, job: str, attempt: int) -> None:
+    """Every attempt is of another pod, and so another event."""
+    told = core_event(
+        Key(NAMESPACE, f"{job}.{attempt}"),
+        "Job",
+        name=job,
+        uid=cluster.server.objects(JOBS)[Key(NAMESPACE, job)]["metadata"]["uid"],
+        reason="FailedCreate",
+        message=f'Error creating: pods "{job}-{attempt}" is forbidden: exceeded quota: compute',
+        at=f"2026-11-22T01:23:{attempt:02}Z",
+    )
+    cluster.server.put(CORE_EVENTS, told)
+
+
+ISLANDS = Key(NAMESPACE, "digits-islands")
+
+
+async def _islands_running(cluster: Cluster) -> None:
+    """Islands of one Job, each in a pod."""
+    await asyncio.sleep(10)
+    for index in range(3):
+        cluster.put_pod(cluster.server.objects(JOBS)[ISLANDS], index)
+    await asyncio.sleep(5)
+
+
+@in_virtual_time
+async def test_a_job_controller_that_ends_the_islands_is_left_to_it_so_their_logs_stay() -> None:
+    cluster = Cluster(held={"digits-islands", "digits-merge"})
+    cluster.submit(job_document(**MERGING))
+    async with running(cluster):
+        await _islands_running(cluster)
+        body = cluster.server.objects(JOBS)[ISLANDS]
+        assert body["spec"]["maxFailedIndexes"] == 0
+        why = {"type": "FailureTarget", "status": "True", "message": "exceeded failed indexes"}
+        cluster.server.put(
+            JOBS, {**body, "status": {"failedIndexes": "1", "failed": 1, "conditions": [why]}}
+        )
+        await asyncio.sleep(10)
+        status = cluster.job().status
+        assert status is not None
+        assert status.state == "Failed"
+        (failed,) = (it for it in status.conditions if it.type == "Failed")
+        assert failed.reason == "QuorumLost"
+        assert "activeDeadlineSeconds" not in cluster.server.objects(JOBS)[ISLANDS]["spec"]
+        assert Key(NAMESPACE, "digits-islands-1") in cluster.server.objects(PODS)
+
+
+@in_virtual_time
+async def test_islands_of_a_job_that_has_failed_otherwise_are_ended_and_their_logs_stay() -> None:
+    cluster = Cluster(held={"digits-islands"}, failing={"digits-merge"})
+    cluster.submit(job_document(**MERGING))
+    async with running(cluster):
+        await _islands_running(cluster)
+        status = cluster.job().status
+        assert status is not None
+        assert status.state == "Failed"
+        assert cluster.server.objects(JOBS)[ISLANDS]["spec"]["activeDeadlineSeconds"] == 1
+        assert Key(NAMESPACE, "digits-islands-1") in cluster.server.objects(PODS)
+
+
+@in_virtual_time
+async def test_more_islands_may_fail_once_the_quorum_falls() -> None:
+    cluster = Cluster(held={"digits-islands", "digits-merge"})
+    cluster.submit(job_document(**MERGING))
+    async with running(cluster):
+        await _islands_running(cluster)
+        assert cluster.server.objects(JOBS)[ISLANDS]["spec"]["maxFailedIndexes"] == 0
+        _change(cluster, islands={"quorum": 1})
+        await asyncio.sleep(5)
+        assert cluster.server.objects(JOBS)[ISLANDS]["spec"]["maxFailedIndexes"] == 2
+
+
+@in_virtual_time
 async def test_a_job_with_problems_is_told_all_of_them_and_starts_nothing() -> None:
     cluster = Cluster()
     cluster.submit(job_document(**{"islands.quorum": 9, "islands.overrides": [{"island": 7}]}))
@@ -209,7 +311,5 @@ def _another(cluster: Cluster) -> OperatorProcess:
 
 
 def _change(cluster: Cluster, **spec: Any) -> None:
-    body = cluster.server.objects(TRAINING_JOBS)[Key(NAMESPACE, "digits")]
-    changed = {**body, "spec": {**body["spec"], **spec}}
-    changed["metadata"].pop("resourceVersion")
-    cluster.server.put(TRAINING_JOBS, changed)
+    key = Key(NAMESPACE, "digits")
+    cluster.server.merge_patch(TRAINING_JOBS, key, {"spec": spec}, "")
