@@ -94,6 +94,8 @@ class TaggedUnion(FrozenModel):
 
     @classmethod
     def _all_cel_rules(cls) -> tuple[CelRule, ...]:
+        if len(cls.members) == 1:  # its one member has no wrong place
+            return cls.cel_rules
         fields = sorted({field for field in cls.members.values() if field})
         return tuple(map(cls._member_rule, fields)) + cls.cel_rules
 
