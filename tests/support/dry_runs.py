@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +16,7 @@ from kube_worlds import world
 from atoll_operator.kubernetes.api import Key, Resource
 from atoll_operator.kubernetes.resources import TRAINING_JOBS
 
+Document = Mapping[str, Any]
 _STRICT: Final = "dryRun=All&fieldValidation=Strict"
 
 
@@ -27,6 +28,14 @@ class Cause:
     message: str
 
 
+class RefusedError(Exception):
+    """What the server does not take, and why."""
+
+    def __init__(self, causes: Sequence[Cause]) -> None:
+        self.causes = tuple(causes)
+        super().__init__("; ".join(f"{it.field}: {it.message}" for it in causes))
+
+
 @dataclass(frozen=True)
 class DryRuns:
     """A connection to an API server of this process, and a namespace there."""
@@ -35,14 +44,20 @@ class DryRuns:
     connection: http.client.HTTPSConnection
     headers: Mapping[str, str]
 
-    def create(
-        self, body: Mapping[str, Any], resource: Resource = TRAINING_JOBS
-    ) -> tuple[Cause, ...]:
-        """What is wrong with a new object; empty for nothing."""
-        return self._causes("POST", f"{resource.path(self.namespace)}?{_STRICT}", body)
+    def create(self, body: Document, resource: Resource = TRAINING_JOBS) -> Document:
+        """The object as it would be kept.
 
-    def change(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Cause, ...]:
-        """What is wrong with a job that becomes another one; the first has to be right."""
+        Raises:
+            RefusedError: with all that is wrong with it.
+        """
+        return self._asked("POST", f"{resource.path(self.namespace)}?{_STRICT}", body)
+
+    def change(self, before: Document, after: Document) -> Document:
+        """A job that becomes another one, as it would be kept; the first has to be right.
+
+        Raises:
+            RefusedError: with all that is wrong with the change.
+        """
         url = TRAINING_JOBS.path(self.namespace)
         key = Key(self.namespace, before["metadata"]["name"])
         status, made = self._ask("POST", url, before)
@@ -51,19 +66,18 @@ class DryRuns:
             version = made["metadata"]["resourceVersion"]
             metadata = {**after["metadata"], "resourceVersion": version}
             url = f"{TRAINING_JOBS.path(*key)}?{_STRICT}"
-            return self._causes("PUT", url, {**after, "metadata": metadata})
+            return self._asked("PUT", url, {**after, "metadata": metadata})
         finally:
             self._ask("DELETE", TRAINING_JOBS.path(*key), {})
 
-    def _causes(self, method: str, url: str, body: Mapping[str, Any]) -> tuple[Cause, ...]:
+    def _asked(self, method: str, url: str, body: Document) -> Document:
         status, answer = self._ask(method, url, body)
         if status < http.client.BAD_REQUEST:
-            return ()
-        causes = (answer.get("details") or {}).get("causes") or ()
-        found = tuple(Cause(it.get("field", ""), it["message"]) for it in causes)
-        return found or (Cause("", answer["message"]),)
+            return answer
+        causes = (answer.get("details") or {}).get("causes") or ({"message": answer["message"]},)
+        raise RefusedError([Cause(it.get("field", ""), it["message"]) for it in causes])
 
-    def _ask(self, method: str, url: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _ask(self, method: str, url: str, body: Document) -> tuple[int, dict[str, Any]]:
         self.connection.request(method, url, json.dumps(body), dict(self.headers))
         answer = self.connection.getresponse()
         return answer.status, json.loads(answer.read())
