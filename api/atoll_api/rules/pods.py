@@ -13,12 +13,12 @@ from atoll_api.names import (
     is_reserved_key,
 )
 from atoll_api.resolved_job import RESERVED_FOLDERS
+from atoll_api.rules import nodes
 from atoll_api.rules.finding import Finding
 from atoll_api.spec.data import ISLAND_NUMBER
 from atoll_api.spec.job import TrainingJobSpec
-from atoll_api.spec.template import EnvironmentVariable, PodTemplate, Resources, Volume
+from atoll_api.spec.template import EnvironmentVariable, PodTemplate, Volume
 from atoll_api.templates import merged
-from atoll_api.units import amount
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     for layer in _layers(spec):
         for rule in _RULES:
             yield from rule(layer)
+        for of_layer in (nodes.resource_names, nodes.tolerations):
+            yield from of_layer(layer.field, layer.template)
         yield from _new(layer, _shared_paths)
-        yield from _new(layer, _requests_above_limits)
+        yield from _new(layer, nodes.amounts)
     yield from _shared_template(spec)
     if spec.network.isolation == "Open" and spec.network.egress:
         yield Finding(
@@ -189,15 +191,3 @@ def _shared_paths(field: str, template: PodTemplate) -> Iterator[Finding]:
                 "mount one of them elsewhere",
             )
         seen[path] = it.name
-
-
-def _requests_above_limits(field: str, template: PodTemplate) -> Iterator[Finding]:
-    resources = template.resources or Resources()
-    for name, limit in resources.limits.items():
-        wanted = resources.requests.get(name)
-        if wanted is not None and amount(wanted) > amount(limit):
-            yield Finding(
-                f"{field}.resources.requests.{name}",
-                f"{wanted} is more than the limit of {limit}",
-                f"say {limit} or less",
-            )
