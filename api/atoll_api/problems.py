@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from atoll_api import names, rules
 from atoll_api.base import closest
-from atoll_api.spec import TrainingJob
+from atoll_api.spec import TrainingJob, TrainingJobSpec
 from atoll_api.spec.object_names import (
     KEY_PATTERN,
     LABEL_PATTERN,
@@ -72,9 +72,10 @@ def parse_job(document: object) -> TrainingJob:
     return job
 
 
-def warnings(job: TrainingJob) -> list[Problem]:
-    """What is allowed and probably not wanted."""
-    return [_as_problem(finding) for finding in rules.warnings(job.spec)]
+def warnings(spec: TrainingJobSpec, *, on_cluster: bool = True) -> list[Problem]:
+    """What is allowed and probably not wanted; on a laptop less can go wrong."""
+    found = rules.warnings_of_clusters(spec) if on_cluster else rules.warnings(spec)
+    return [_as_problem(finding) for finding in found]
 
 
 def _rule_problems(job: TrainingJob) -> list[Problem]:

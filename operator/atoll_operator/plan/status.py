@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from atoll_api import conditions, names
 from atoll_api.conditions import Claim
 from atoll_api.names import Ref
+from atoll_api.problems import warnings
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.status import (
     ArtifactStatus,
@@ -116,7 +117,7 @@ def rfc3339(seconds: float) -> str:
 def _claims(
     spec: TrainingJobSpec, seen: Level, observed: Observed, outcome: Outcome
 ) -> tuple[Claim, ...]:
-    accepted = conditions.accepted(f"{spec.strategy.type} of {spec.islands.count} islands")
+    accepted = conditions.accepted(_accepted_as(spec))
     lost = tuple(seen.why_failed(step) for step in seen.islands(Fate.FAILED))
     degraded = (conditions.degraded(quorum(spec.islands, lost).why),) if lost else ()
     match outcome:
@@ -132,6 +133,12 @@ def _claims(
             return (accepted, conditions.not_running("Stopped", why), suspended, *degraded)
         case Ongoing():
             return (accepted, _phase(seen, observed), *degraded)
+
+
+def _accepted_as(spec: TrainingJobSpec) -> str:
+    """What the job is, and what its user may not have meant."""
+    told = (f"warning: {warning}" for warning in warnings(spec))
+    return "; ".join((f"{spec.strategy.type} of {spec.islands.count} islands", *told))
 
 
 def _phase(seen: Level, observed: Observed) -> Claim:

@@ -6,7 +6,7 @@ import pytest
 from builders import FULL_TEMPLATE, job_document, make_job
 
 from atoll_api import rules
-from atoll_api.problems import InvalidJobError, parse_job
+from atoll_api.problems import InvalidJobError, parse_job, warnings
 from atoll_api.spec import TrainingJob
 
 
@@ -205,6 +205,48 @@ def test_a_role_stands_once_and_is_one() -> None:
     hub = {"role": "hub", "template": {}}
     assert one_problem(roles=[hub, hub]) == "spec.roles[1].role: hub stands twice (name each once)"
     assert "accepted: hub, partition" in one_problem(roles=[{"role": "leader", "template": {}}])
+
+
+MERGING = {"task": {"type": "Classification"}, "strategy": {"type": "IterativeMerge"}}
+TEXT = {"task": {"type": "Language"}, "data.source": "builtin://python-stdlib"}
+
+
+@pytest.mark.parametrize(
+    ("role", "spec", "expected"),
+    [
+        ("router", MERGING, "this job of IterativeMerge has no router (leave it out)"),
+        ("seed", MERGING, "this job of IterativeMerge has no seed (leave it out)"),
+        ("merge", {}, "this job of ExpertEnsemble has no merge (leave it out)"),
+        ("seed", {}, "has no seed (say expertEnsemble: {seedSteps: ...}, or leave it out)"),
+        ("baseline", {}, "has no baseline (say baseline: {enabled: true}, or leave it out)"),
+        ("router", TEXT, "has no router (leave it out: only a Learned router has a pod)"),
+    ],
+)
+def test_a_role_without_pods_is_told(role: str, spec: dict[str, Any], expected: str) -> None:
+    problem = one_problem(**spec, roles=[{"role": role, "template": {}}])
+    assert problem.startswith("spec.roles[0].role: ")
+    assert expected in problem
+
+
+BUCKET = {"artifacts.storage": {"type": "ObjectStore", "objectStore": {"url": "s3://bucket"}}}
+
+
+@pytest.mark.parametrize(
+    ("network", "walled"),
+    [
+        ({}, True),
+        ({"egress": [{"cidr": "10.0.0.0/8"}]}, False),
+        ({"isolation": "Open"}, False),
+    ],
+)
+def test_a_hub_that_may_not_reach_its_bucket_is_warned_of(
+    network: dict[str, Any], *, walled: bool
+) -> None:
+    spec = make_job(**BUCKET, network=network).spec
+    found = [str(it) for it in warnings(spec)]
+    assert [it.split(":")[0] for it in found] == ["spec.network.egress"] * walled
+    assert all("say egress: [{cidr: ..., ports: [443]}]" in it for it in found)
+    assert warnings(spec, on_cluster=False) == [], "a laptop has no such walls"
 
 
 @pytest.mark.parametrize("strategy", ["IterativeMerge", "SingleMerge"])

@@ -139,8 +139,8 @@ def test_names_a_service_could_not_have(name: str) -> None:
     ],
 )
 def test_warnings(field: str, value: Any, expected: str) -> None:
-    assert not warnings(make_job())
-    (warning,) = warnings(make_job(**{field: value}))
+    assert not warnings(make_job().spec)
+    (warning,) = warnings(make_job(**{field: value}).spec)
     assert expected in str(warning)
 
 
