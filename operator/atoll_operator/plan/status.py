@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import cast
 
 from atoll_api import conditions, names
 from atoll_api.conditions import Claim
 from atoll_api.names import Ref
 from atoll_api.problems import warnings
+from atoll_api.reasons import FailedReason
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.status import (
     ArtifactStatus,
@@ -88,7 +90,7 @@ def ended_in(status: TrainingJobStatus | None) -> Complete | Failed | None:
         if condition.status == "True" and condition.type == "Complete":
             return Complete(condition.message)
         if condition.status == "True" and condition.type == "Failed":
-            return Failed(condition.reason, condition.message)
+            return Failed(cast("FailedReason", condition.reason), condition.message)
     return None
 
 
