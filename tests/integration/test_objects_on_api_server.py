@@ -1,18 +1,20 @@
 """What the operator makes of a job that is accepted is never refused by a real API server."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from cluster_jobs import all_objects, blueprint
+from cluster_jobs import SETTINGS, accepted, all_objects, blueprint
 from dry_runs import DryRuns, RefusedError, dry_runs
+from shown_jobs import document_of, shown_jobs
 from written_jobs import each_value
 
 from atoll_api.base import FrozenModel
-from atoll_api.problems import InvalidJobError
+from atoll_api.problems import InvalidJobError, parse_job
 from atoll_api.spec.artifacts import Artifacts
 from atoll_api.spec.network import Network
 from atoll_api.spec.template import PodTemplate
+from atoll_operator.kubernetes.manifests.blueprint import Blueprint
 from atoll_operator.kubernetes.resources import (
     CLAIMS,
     JOBS,
@@ -20,7 +22,6 @@ from atoll_operator.kubernetes.resources import (
     STATEFUL_SETS,
 )
 
-pytestmark = pytest.mark.slow
 RESOURCES = {it.kind: it for it in (CLAIMS, JOBS, NETWORK_POLICIES, STATEFUL_SETS)}
 
 
@@ -48,6 +49,7 @@ def complaint(server: DryRuns, made: Any) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "model", "kinds"),
     [
@@ -67,4 +69,18 @@ def test_objects_of_each_value_are_accepted(
         for it in objects(kinds, **{field: value})
     ]
     assert {it["kind"] for it in made} == set(kinds)
+    assert list(filter(None, (complaint(server, it) for it in made))) == []
+
+
+SHOWN = shown_jobs()
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+def test_objects_of_what_the_documentation_shows_are_accepted(
+    server: DryRuns, shown: Mapping[str, Any]
+) -> None:
+    document = document_of(shown)
+    server.create(document)
+    drawn = Blueprint(accepted(parse_job(document)), SETTINGS)
+    made = [it for it in all_objects(drawn) if it["kind"] in RESOURCES]
     assert list(filter(None, (complaint(server, it) for it in made))) == []
