@@ -86,14 +86,17 @@ class TaggedUnion(FrozenModel):
     """A union whose `type` names the one member field that may be set.
 
     `members` maps each value of `type` to the field that carries its settings, or to None
-    for a variant without settings. The named member is filled with its defaults when absent;
-    any other member is a problem, reported beside the problems of its siblings.
+    for a variant without settings. The named member is filled with its defaults when absent
+    or null, which is the same to an API server; any other member is a problem, reported beside
+    the problems of its siblings.
     """
 
     members: ClassVar[dict[str, str | None]] = {}
 
     @classmethod
     def _all_cel_rules(cls) -> tuple[CelRule, ...]:
+        if len(cls.members) == 1:  # its one member has no wrong place
+            return cls.cel_rules
         fields = sorted({field for field in cls.members.values() if field})
         return tuple(map(cls._member_rule, fields)) + cls.cel_rules
 
@@ -137,7 +140,8 @@ class TaggedUnion(FrozenModel):
         others = {field for field in cls.members.values() if field not in (None, own)}
         misplaced = [key for key in data if _snake(cls, key) in others and data[key] is not None]
         named = {key: value for key, value in data.items() if key not in misplaced}
-        if own is not None and not any(_snake(cls, key) == own for key in named):
+        if own is not None and all(data[key] is None for key in named if _snake(cls, key) == own):
+            named = {key: value for key, value in named.items() if _snake(cls, key) != own}
             named[to_camel(own)] = {}
         return named, misplaced
 

@@ -6,6 +6,7 @@ A condition's `lastTransitionTime` moves when its `status` does, never with its 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from atoll_api.reasons import FailedReason, PausedReason, Reason, RunningReason
 from atoll_api.status import Condition, ConditionType
 
 
@@ -14,7 +15,7 @@ class Claim(NamedTuple):
 
     type: ConditionType
     status: Literal["True", "False"]
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -23,12 +24,12 @@ def accepted(message: str) -> Claim:
     return Claim("Accepted", "True", "Valid", message)
 
 
-def running(reason: str, message: str) -> Claim:
+def running(reason: RunningReason, message: str) -> Claim:
     """Work is being done; the reason names the phase."""
     return Claim("Running", "True", reason, message)
 
 
-def not_running(reason: str, message: str) -> Claim:
+def not_running(reason: PausedReason, message: str) -> Claim:
     """No work is being done."""
     return Claim("Running", "False", reason, message)
 
@@ -53,7 +54,7 @@ def complete(message: str) -> Claim:
     return Claim("Complete", "True", "Finished", message)
 
 
-def failed(reason: str, message: str) -> Claim:
+def failed(reason: FailedReason, message: str) -> Claim:
     """The job cannot go on."""
     return Claim("Failed", "True", reason, message)
 
@@ -87,7 +88,7 @@ def _condition(claim: Claim, old: Condition | None, now: str) -> Condition:
     return Condition(**claim._asdict(), last_transition_time=since)
 
 
-def _withdrawn(old: Condition, reason: str, message: str, now: str) -> Condition:
+def _withdrawn(old: Condition, reason: Reason, message: str, now: str) -> Condition:
     if old.status != "True":
         return old
     return _condition(Claim(old.type, "False", reason, message), old, now)

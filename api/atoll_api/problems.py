@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from atoll_api import names, rules
 from atoll_api.base import closest
-from atoll_api.spec import TrainingJob
+from atoll_api.spec import TrainingJob, TrainingJobSpec
+from atoll_api.spec.object_names import (
+    KEY_PATTERN,
+    LABEL_PATTERN,
+    LABEL_VALUE_PATTERN,
+    SUBDOMAIN_PATTERN,
+)
 from atoll_api.units import BYTE_COUNT_HINT, QUANTITY_HINT, QUANTITY_PATTERN
 
 Location = tuple[str | int, ...]
@@ -53,7 +60,7 @@ def parse_job(document: object) -> TrainingJob:
     try:
         job = TrainingJob.from_document(document)
     except ValidationError as error:
-        lines = error.errors(include_url=False)
+        lines = [_at_its_key(line) for line in error.errors(include_url=False)]
         problems = [_explain(line) for line in lines]
         rest = _parse_without(document, lines)
         if rest is not None:
@@ -65,9 +72,10 @@ def parse_job(document: object) -> TrainingJob:
     return job
 
 
-def warnings(job: TrainingJob) -> list[Problem]:
-    """What is allowed and probably not wanted."""
-    return [_as_problem(finding) for finding in rules.warnings(job.spec)]
+def warnings(spec: TrainingJobSpec, *, on_cluster: bool = True) -> list[Problem]:
+    """What is allowed and probably not wanted; on a laptop less can go wrong."""
+    found = rules.warnings_of_clusters(spec) if on_cluster else rules.warnings(spec)
+    return [_as_problem(finding) for finding in found]
 
 
 def _rule_problems(job: TrainingJob) -> list[Problem]:
@@ -76,6 +84,12 @@ def _rule_problems(job: TrainingJob) -> list[Problem]:
 
 def _as_problem(finding: rules.Finding) -> Problem:
     return Problem(path=f"spec.{finding.field}", message=finding.message, hint=finding.hint)
+
+
+def _at_its_key(line: ErrorDetails) -> Mapping[str, Any]:
+    """A key that is not accepted: pydantic says so one level below."""
+    location: Location = line["loc"]
+    return {**line, "loc": location[:-1] if location[-1:] == ("[key]",) else location}
 
 
 def _parse_without(document: object, lines: Sequence[Mapping[str, Any]]) -> TrainingJob | None:
@@ -145,7 +159,16 @@ def _explain(line: Mapping[str, Any]) -> Problem:
 
 
 def _pattern_hint(pattern: str) -> str:
-    return QUANTITY_HINT if pattern == QUANTITY_PATTERN else f"must match {pattern}"
+    return _HINTS_OF_PATTERNS.get(pattern, f"must match {pattern}")
+
+
+_HINTS_OF_PATTERNS = {
+    QUANTITY_PATTERN: QUANTITY_HINT,
+    KEY_PATTERN: "letters, digits, '-', '_' and '.', and before a / a domain: example.org/team",
+    LABEL_VALUE_PATTERN: "letters, digits, '-', '_' and '.', at most 63 of them",
+    LABEL_PATTERN: "lower-case letters, digits and '-'",
+    SUBDOMAIN_PATTERN: "lower-case letters, digits, '-' and '.'",
+}
 
 
 _PATTERN_HINTS = {

@@ -144,6 +144,17 @@ def test_a_changed_value_is_noticed_in_the_charts_readme(tree: Path) -> None:
     assert "run `make generate`" in result.stdout
 
 
+def test_a_changed_reason_is_noticed_in_its_page(tree: Path) -> None:
+    shutil.copytree(ROOT / "docs", tree / "docs")
+    command = (sys.executable, "tools/generate_troubleshooting.py", "--check")
+    assert run(tree, *command).returncode == 0
+    path = tree / "api/atoll_api/reasons.py"
+    path.write_text(path.read_text().replace("Islands train;", "They train;", 1))
+    result = run(tree, *command)
+    assert result.returncode == 1
+    assert "run `make generate`" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("module", "line", "rule"),
     [

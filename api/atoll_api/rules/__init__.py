@@ -13,7 +13,7 @@ from atoll_api.rules.finding import Finding
 from atoll_api.spec.job import TrainingJobSpec
 from atoll_api.units import size_bytes
 
-__all__ = ["BUILTIN_DATASETS", "Finding", "violations", "warnings"]
+__all__ = ["BUILTIN_DATASETS", "Finding", "violations", "warnings", "warnings_of_clusters"]
 
 SMALL_BATCH = 32
 """Experts train poorly below it (McAllister et al., section 4.3: 16 experts)."""
@@ -51,6 +51,12 @@ def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
         )
     yield from data.warnings(spec)
     yield from merging.warnings(spec)
+
+
+def warnings_of_clusters(spec: TrainingJobSpec) -> Iterator[Finding]:
+    """Warnings, and what does not matter on a laptop."""
+    yield from warnings(spec)
+    yield from pods.warnings(spec)
 
 
 def _quorum(spec: TrainingJobSpec) -> Iterator[Finding]:

@@ -26,9 +26,10 @@ def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
 
 def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
     """What works and is probably not wanted."""
+    if spec.partition.type != "PerIsland" or spec.islands.count == 1:
+        return
     sources = {spec.data_of(island).source for island in range(spec.islands.count)}
-    alike = len(sources) == 1 and spec.islands.count > 1
-    if spec.partition.type == "PerIsland" and alike and sources.pop().startswith(_BUILTIN):
+    if len(sources) == 1 and sources.pop().startswith(_BUILTIN):
         yield Finding(
             "data.source",
             "all islands bring the same data",

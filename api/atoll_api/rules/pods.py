@@ -10,15 +10,16 @@ from atoll_api.names import (
     ISLAND,
     RESERVED_ENV_PREFIX,
     RESERVED_VOLUME_PREFIX,
+    Role,
     is_reserved_key,
 )
 from atoll_api.resolved_job import RESERVED_FOLDERS
+from atoll_api.rules import nodes
 from atoll_api.rules.finding import Finding
 from atoll_api.spec.data import ISLAND_NUMBER
 from atoll_api.spec.job import TrainingJobSpec
-from atoll_api.spec.template import EnvironmentVariable, PodTemplate, Resources, Volume
+from atoll_api.spec.template import EnvironmentVariable, PodTemplate, Volume
 from atoll_api.templates import merged
-from atoll_api.units import amount
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,52 @@ class _Layer:
 def violations(spec: TrainingJobSpec) -> Iterator[Finding]:
     """What cannot work."""
     yield from _twice("roles", [it.role for it in spec.roles], "role")
+    yield from _absent_roles(spec)
     for layer in _layers(spec):
         for rule in _RULES:
             yield from rule(layer)
+        for of_layer in (nodes.resource_names, nodes.tolerations):
+            yield from of_layer(layer.field, layer.template)
         yield from _new(layer, _shared_paths)
-        yield from _new(layer, _requests_above_limits)
+        yield from _new(layer, nodes.amounts)
     yield from _shared_template(spec)
     if spec.network.isolation == "Open" and spec.network.egress:
         yield Finding(
             "network.egress", "has no effect with isolation Open: all is allowed", "leave it out"
         )
+
+
+def warnings(spec: TrainingJobSpec) -> Iterator[Finding]:
+    """What works and is probably not wanted, on a cluster."""
+    network, storage = spec.network, spec.artifacts.storage
+    if storage.type == "ObjectStore" and network.isolation == "Enforced" and not network.egress:
+        yield Finding(
+            "network.egress",
+            "on a cluster whose network enforces policies, the hub cannot reach its object store: "
+            "isolation is Enforced, and nothing outside of the job is allowed",
+            "say egress: [{cidr: ..., ports: [443]}] with the store's addresses, 0.0.0.0/0 if they "
+            "are not known, or isolation: Open",
+        )
+
+
+def _absent_roles(spec: TrainingJobSpec) -> Iterator[Finding]:
+    """Templates of pods that the job does not have."""
+    ensemble = spec.strategy.expert_ensemble
+    said: dict[Role, str] = {}
+    if not spec.baseline.enabled:
+        said["baseline"] = "say baseline: {enabled: true}, or leave it out"
+    if ensemble is None:
+        said |= dict.fromkeys(("seed", "router"), "leave it out")
+    else:
+        said["merge"] = "leave it out"
+        if not ensemble.seed_steps:
+            said["seed"] = "say expertEnsemble: {seedSteps: ...}, or leave it out"
+        if ensemble.router.type != "Learned":
+            said["router"] = "leave it out: only a Learned router has a pod"
+    for number, it in enumerate(spec.roles):
+        if it.role in said:
+            message = f"this job of {spec.strategy.type} has no {it.role}"
+            yield Finding(f"roles[{number}].role", message, said[it.role])
 
 
 def _layers(spec: TrainingJobSpec) -> Iterator[_Layer]:
@@ -189,15 +226,3 @@ def _shared_paths(field: str, template: PodTemplate) -> Iterator[Finding]:
                 "mount one of them elsewhere",
             )
         seen[path] = it.name
-
-
-def _requests_above_limits(field: str, template: PodTemplate) -> Iterator[Finding]:
-    resources = template.resources or Resources()
-    for name, limit in resources.limits.items():
-        wanted = resources.requests.get(name)
-        if wanted is not None and amount(wanted) > amount(limit):
-            yield Finding(
-                f"{field}.resources.requests.{name}",
-                f"{wanted} is more than the limit of {limit}",
-                f"say {limit} or less",
-            )

@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from atoll_api.base import FrozenModel, Items, TaggedUnion
+from atoll_api.spec.object_names import SUBDOMAIN_PATTERN
 from atoll_api.units import ByteCount
 
-_DNS_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _BUCKET: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _PREFIX: Final = r"(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*/?"
 _HOST: Final = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
@@ -76,7 +76,7 @@ class PersistentVolumeClaim(FrozenModel):
     """A volume that the operator claims for the job. `atoll run` uses the run's folder instead."""
 
     size: ByteCount = "10Gi"
-    storage_class_name: str | None = Field(default=None, pattern=_DNS_NAME, max_length=253)
+    storage_class_name: str | None = Field(default=None, pattern=SUBDOMAIN_PATTERN, max_length=253)
     """The cluster's default class when left out."""
     access_modes: Items[Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]] = Field(
         default=("ReadWriteOnce",), min_length=1, max_length=3
@@ -87,7 +87,7 @@ class PersistentVolumeClaim(FrozenModel):
 class SecretReference(FrozenModel):
     """A Secret in the job's namespace."""
 
-    name: str = Field(pattern=_DNS_NAME, max_length=253)
+    name: str = Field(pattern=SUBDOMAIN_PATTERN, max_length=253)
 
 
 class ObjectStore(FrozenModel):

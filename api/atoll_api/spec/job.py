@@ -12,6 +12,7 @@ from atoll_api.spec.evaluation import Baseline, Evaluation
 from atoll_api.spec.exchange import Exchange
 from atoll_api.spec.islands import Islands
 from atoll_api.spec.network import Network
+from atoll_api.spec.object_names import LABEL_PATTERN, Key, LabelValue
 from atoll_api.spec.partition import Partition
 from atoll_api.spec.policy import RunPolicy
 from atoll_api.spec.strategy import Strategy
@@ -109,9 +110,9 @@ class Metadata(FrozenModel):
     """The part of Kubernetes' object metadata that a user writes."""
 
     name: str = Field(pattern=names.JOB_NAME_PATTERN, max_length=names.JOB_NAME_MAX_LENGTH)
-    namespace: str | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    namespace: str | None = Field(default=None, pattern=LABEL_PATTERN, max_length=63)
+    labels: dict[Key, LabelValue] = Field(default_factory=dict)
+    annotations: dict[Key, str] = Field(default_factory=dict)
 
 
 class TrainingJob(FrozenModel):

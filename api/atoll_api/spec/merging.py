@@ -1,6 +1,6 @@
 """Strategies that merge weights while islands train: `iterativeMerge` and `singleMerge`."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,9 @@ NormStatistics = Literal["Reestimate", "Average"]
 class Edges(FrozenModel):
     """A graph as a list of its edges."""
 
-    pairs: Items[Items[int]] = Field(min_length=1, max_length=100_000)
+    pairs: Items[Items[Annotated[int, Field(ge=0, le=999)]]] = Field(
+        min_length=1, max_length=100_000
+    )
     """Pairs of islands, each pair once: `[[0, 1], [1, 2]]`. Both pull from each other."""
 
 

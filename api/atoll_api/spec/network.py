@@ -17,7 +17,8 @@ def _checked_cidr(value: object) -> object:
 
 def _cidr_problem(text: str) -> str:
     """What is wrong with a range of addresses; empty for nothing."""
-    if "/" not in text:
+    address, _, length = text.partition("/")
+    if not length.isdecimal() or "%" in address:  # netmasks and zones are for Python alone
         return "should be an address and the length of its prefix, such as 10.0.0.0/8"
     try:
         ipaddress.ip_network(text)

@@ -128,7 +128,7 @@ class LanguageTask(FrozenModel):
 class CustomTask(FrozenModel):
     """A user's own class with the Task protocol (`atoll_worker.tasks.base`)."""
 
-    entrypoint: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    entrypoint: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")
     """`package.module:Class`, importable where the workers run."""
     config: dict[str, str] = Field(default_factory=dict)
     """Passed to the class as keyword arguments."""

@@ -11,15 +11,12 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from atoll_api.base import CelRule, FrozenModel, Items
 from atoll_api.names import Role
+from atoll_api.spec.object_names import LABEL_PATTERN, SUBDOMAIN_PATTERN, Key, LabelValue
 from atoll_api.units import QUANTITY_PATTERN
 
-_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-_LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _KEY: Final = r"^[-._a-zA-Z0-9]+$"
-_LABEL_KEY: Final = (
-    r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
-)
-_LABEL_VALUE: Final = r"^([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?$"
+_MOST: Final = 2**63 - 1
+"""As a number; larger ones are text."""
 
 
 def _without_pattern(max_length: int) -> WithJsonSchema:
@@ -27,12 +24,12 @@ def _without_pattern(max_length: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": max_length})
 
 
-ObjectName = Annotated[str, Field(pattern=_SUBDOMAIN, max_length=253), _without_pattern(253)]
-VolumeName = Annotated[str, Field(pattern=_LABEL, max_length=63), _without_pattern(63)]
+ObjectName = Annotated[str, Field(pattern=SUBDOMAIN_PATTERN, max_length=253), _without_pattern(253)]
+VolumeName = Annotated[str, Field(pattern=LABEL_PATTERN, max_length=63), _without_pattern(63)]
 
 
 def _as_text(value: object) -> object:
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    whole = isinstance(value, int) and not isinstance(value, bool) and value <= _MOST
     return str(value) if whole else value
 
 
@@ -96,7 +93,7 @@ class EnvironmentVariable(FrozenModel):
     value_from: ValueSource | None = None
 
 
-Amounts = Annotated[dict[str, Quantity], Field(max_length=32)]
+Amounts = Annotated[dict[Annotated[Key, _without_pattern(317)], Quantity], Field(max_length=32)]
 
 
 class Resources(FrozenModel):
@@ -112,11 +109,12 @@ class Resources(FrozenModel):
 class Toleration(FrozenModel):
     """A taint of nodes that the pod tolerates."""
 
-    key: str | None = Field(default=None, max_length=317)
+    key: Annotated[Key, _without_pattern(317)] | None = None
+    """All taints when left out, with operator Exists."""
     operator: Literal["Equal", "Exists"] | None = None
-    value: str | None = Field(default=None, max_length=63)
+    value: Annotated[LabelValue, _without_pattern(63)] | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(default=None, ge=0)
+    toleration_seconds: int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
 class Affinity(FrozenModel):
@@ -207,13 +205,11 @@ class SecurityContext(FrozenModel):
     """The group to which volumes belong."""
 
 
-_LabelKey = Annotated[str, Field(pattern=_LABEL_KEY)]
-_LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE)]
 _STRINGS: Final = WithJsonSchema(
     {"type": "object", "maxProperties": 64, "additionalProperties": {"type": "string"}}
 )
-Labels = Annotated[dict[_LabelKey, _LabelValue], Field(max_length=64), _STRINGS]
-Annotations = Annotated[dict[_LabelKey, str], Field(max_length=64), _STRINGS]
+Labels = Annotated[dict[Key, LabelValue], Field(max_length=64), _STRINGS]
+Annotations = Annotated[dict[Key, str], Field(max_length=64), _STRINGS]
 
 
 class PodTemplate(FrozenModel):

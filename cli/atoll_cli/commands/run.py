@@ -55,7 +55,7 @@ def command(
     """
     job = read_job(file)
     folder = out or Path("runs") / job.metadata.name
-    for warning in warnings(job):
+    for warning in warnings(job.spec, on_cluster=False):
         print(f"warning: {warning}", file=sys.stderr)
     options = LocalOptions(
         base_folder=file.resolve().parent,

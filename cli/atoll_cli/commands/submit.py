@@ -39,7 +39,7 @@ def command(file: Path, *, wanted: Wanted, watch: bool, plain: bool, dry_run: bo
     from atoll_cli.cluster import connection, submission  # noqa: PLC0415 - takes half a second
 
     submission.check_data(job)
-    for warning in warnings(job):
+    for warning in warnings(job.spec):
         print(f"warning: {warning}", file=sys.stderr)
     wished = submission.Submission(document, job)
     place = submission.place_of(wished, find_place(wanted), namespace_given=bool(wanted.namespace))

@@ -19,7 +19,7 @@ def command(file: Path, *, show_defaults: bool) -> None:
     with exit code 64; says OK and ends with 0 when there are none.
     """
     job = read_job(file)
-    for warning in warnings(job):
+    for warning in warnings(job.spec):
         print(f"warning: {warning}", file=sys.stderr)
     if show_defaults:
         print(to_yaml(job.to_document()), end="")

@@ -119,12 +119,17 @@ def _has_failed(pod: SeenPod) -> bool:
 
 
 def _held(job: SeenJob, attempts: list[SeenPod]) -> Child | None:
-    """A Job that may have no pods for now, or for ever; None while one is ending."""
+    """A Job that may have no pods for now, or for ever; None while one is ending.
+
+    It is not this operator that suspends Jobs, and so not this one that lets them go on: a queue
+    does, or a person.
+    """
     if not (job.deleting or job.suspended) or any(not it.ended for it in attempts):
         return None
-    if job.suspended and job.queue and not job.deleting:
-        return Child(ChildState.STARTING, message=f"waits for the queue {job.queue} to admit it")
-    return _STOPPED
+    if job.deleting:
+        return _STOPPED
+    who = f"the queue {job.queue} to admit it" if job.queue else "whoever has suspended its Job"
+    return Child(ChildState.STARTING, message=f"waits for {who}")
 
 
 def _given_up(attempts: list[SeenPod], failures: int, why: str) -> Child:

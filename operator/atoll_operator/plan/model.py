@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from atoll_api.names import Process, Ref, StepName
+from atoll_api.reasons import FailedReason
 from atoll_api.status import Metric
 from atoll_api.work_order import Role
 
@@ -118,7 +119,7 @@ class Complete:
 class Failed:
     """The job cannot go on."""
 
-    reason: str
+    reason: FailedReason
     message: str
 
 

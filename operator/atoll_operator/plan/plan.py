@@ -12,6 +12,7 @@ Decisions it makes:
 """
 
 from atoll_api import names
+from atoll_api.reasons import FAILED_STEPS
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator.plan.effort import effort
 from atoll_operator.plan.level import Fate, Level, exit_words, level
@@ -66,7 +67,7 @@ def _failure(spec: TrainingJobSpec, seen: Level, observed: Observed, now: float)
         return Failed("HubLost", f"{words}: {hub.message}" if hub.message else words)
     broken = seen.others(Fate.FAILED)
     if broken:
-        return Failed(f"{broken[0].name.capitalize()}Failed", seen.why_failed(broken[0]))
+        return Failed(FAILED_STEPS[broken[0].name], seen.why_failed(broken[0]))
     lost = tuple(seen.why_failed(island) for island in seen.islands(Fate.FAILED))
     choice = quorum(spec.islands, lost)
     if not choice.possible:

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import cast
 
 from atoll_api import conditions, names
 from atoll_api.conditions import Claim
 from atoll_api.names import Ref
+from atoll_api.problems import warnings
+from atoll_api.reasons import FailedReason
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.status import (
     ArtifactStatus,
@@ -87,7 +90,7 @@ def ended_in(status: TrainingJobStatus | None) -> Complete | Failed | None:
         if condition.status == "True" and condition.type == "Complete":
             return Complete(condition.message)
         if condition.status == "True" and condition.type == "Failed":
-            return Failed(condition.reason, condition.message)
+            return Failed(cast("FailedReason", condition.reason), condition.message)
     return None
 
 
@@ -116,7 +119,7 @@ def rfc3339(seconds: float) -> str:
 def _claims(
     spec: TrainingJobSpec, seen: Level, observed: Observed, outcome: Outcome
 ) -> tuple[Claim, ...]:
-    accepted = conditions.accepted(f"{spec.strategy.type} of {spec.islands.count} islands")
+    accepted = conditions.accepted(_accepted_as(spec))
     lost = tuple(seen.why_failed(step) for step in seen.islands(Fate.FAILED))
     degraded = (conditions.degraded(quorum(spec.islands, lost).why),) if lost else ()
     match outcome:
@@ -132,6 +135,12 @@ def _claims(
             return (accepted, conditions.not_running("Stopped", why), suspended, *degraded)
         case Ongoing():
             return (accepted, _phase(seen, observed), *degraded)
+
+
+def _accepted_as(spec: TrainingJobSpec) -> str:
+    """What the job is, and what its user may not have meant."""
+    told = (f"warning: {warning}" for warning in warnings(spec))
+    return "; ".join((f"{spec.strategy.type} of {spec.islands.count} islands", *told))
 
 
 def _phase(seen: Level, observed: Observed) -> Claim:

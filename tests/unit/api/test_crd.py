@@ -3,12 +3,12 @@
 import copy
 import functools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 import pytest
 from builders import FULL_TEMPLATE, job_document, make_job
+from schema_nodes import nodes, root
 
 from atoll_api.crd import custom_resource_definition
 
@@ -26,21 +26,6 @@ BRIEF = (
     ".spec.islands.overrides[].template.",
 )
 """Their fields are described in `.spec.template`."""
-
-
-def root() -> dict[str, Any]:
-    version = custom_resource_definition()["spec"]["versions"][0]
-    schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
-    return schema
-
-
-def nodes(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    yield path, node
-    for name, child in node.get("properties", {}).items():
-        yield from nodes(child, f"{path}.{name}")
-    for key in ("items", "additionalProperties"):
-        if isinstance(node.get(key), dict):
-            yield from nodes(node[key], f"{path}[]")
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import pytest
 from builders import FULL_TEMPLATE, job_document, make_job
 
 from atoll_api import rules
-from atoll_api.problems import InvalidJobError, parse_job
+from atoll_api.problems import InvalidJobError, parse_job, warnings
 from atoll_api.spec import TrainingJob
 
 
@@ -105,6 +105,45 @@ BAD = [
         "resources.requests.memory: '4GB' is not accepted (say a number and, for bytes, Mi or Gi",
     ),
     (resources({"cpu": 0.5}, {}), "resources.requests.cpu: 0.5: should be a valid string"),
+    (
+        resources({"cpu": 2**63}, {}),
+        "resources.requests.cpu: 9223372036854775808: should be a valid string",
+    ),
+    (
+        resources({}, {"gpu": 1}),
+        "resources.limits.gpu: is no resource of Kubernetes' own (say cpu, memory, ephemeral-stor",
+    ),
+    (resources({}, {"-": 1}), "resources.limits.-: '-' is not accepted (letters, digits, '-'"),
+    ({"nodeSelector": {"a b": "c"}}, "nodeSelector['a b']: 'a b' is not accepted (letters, digi"),
+    (
+        resources({"nvidia.com/gpu": 1}, {}),
+        "resources.limits.nvidia.com/gpu: is missing: of nvidia.com/gpu a pod has what it may have",
+    ),
+    (
+        resources({"nvidia.com/gpu": 1}, {"nvidia.com/gpu": 2}),
+        "resources.requests.nvidia.com/gpu: 1 is less than the limit of 2, and nvidia.com/gpu is",
+    ),
+    (
+        resources({}, {"nvidia.com/gpu": "0.5"}),
+        "resources.limits.nvidia.com/gpu: 0.5 is no whole number of nvidia.com/gpu (say 1 or more)",
+    ),
+    (
+        {"tolerations": [{"effect": "NoSchedule"}]},
+        "tolerations[0].key: is needed where operator is not Exists (say key, or operator: Exists",
+    ),
+    (
+        {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+        "tolerations[0].value: has no meaning with operator Exists (leave it out)",
+    ),
+    (
+        {"tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 9}]},
+        "tolerations[0].effect: tolerationSeconds are of NoExecute alone (say NoExecute)",
+    ),
+    (
+        {"tolerations": [{"key": "a b"}]},
+        "tolerations[0].key: 'a b' is not accepted (letters, digits",
+    ),
+    ({"runtimeClassName": "a..b"}, "runtimeClassName: 'a..b' is not accepted (lower-case letters"),
     (resources({"cpu": True}, {}), "resources.requests.cpu: True: should be a valid string"),
     ({"securityContext": {"runAsUser": 0}}, "securityContext.runAsUser: 0: should be greater"),
     ({"hostNetwork": True}, "hostNetwork: unknown key; accepted here: image,"),
@@ -115,6 +154,12 @@ BAD = [
 @pytest.mark.parametrize(("template", "expected"), BAD)
 def test_one_problem_with_its_path(template: dict[str, Any], expected: str) -> None:
     assert f"spec.template.{expected}" in one_problem(template=template)
+
+
+def test_a_domain_has_an_end() -> None:
+    key = f"{'a' * 254}/b"
+    problem = one_problem(template={"nodeSelector": {key: "c"}})
+    assert problem.endswith(": what is before the / should have at most 253 characters")
 
 
 @pytest.mark.parametrize("name", ["ATOLL", "atoll_x", "MALLOC_ARENA_MAX", "HOME"])
@@ -162,6 +207,48 @@ def test_a_role_stands_once_and_is_one() -> None:
     assert "accepted: hub, partition" in one_problem(roles=[{"role": "leader", "template": {}}])
 
 
+MERGING = {"task": {"type": "Classification"}, "strategy": {"type": "IterativeMerge"}}
+TEXT = {"task": {"type": "Language"}, "data.source": "builtin://python-stdlib"}
+
+
+@pytest.mark.parametrize(
+    ("role", "spec", "expected"),
+    [
+        ("router", MERGING, "this job of IterativeMerge has no router (leave it out)"),
+        ("seed", MERGING, "this job of IterativeMerge has no seed (leave it out)"),
+        ("merge", {}, "this job of ExpertEnsemble has no merge (leave it out)"),
+        ("seed", {}, "has no seed (say expertEnsemble: {seedSteps: ...}, or leave it out)"),
+        ("baseline", {}, "has no baseline (say baseline: {enabled: true}, or leave it out)"),
+        ("router", TEXT, "has no router (leave it out: only a Learned router has a pod)"),
+    ],
+)
+def test_a_role_without_pods_is_told(role: str, spec: dict[str, Any], expected: str) -> None:
+    problem = one_problem(**spec, roles=[{"role": role, "template": {}}])
+    assert problem.startswith("spec.roles[0].role: ")
+    assert expected in problem
+
+
+BUCKET = {"artifacts.storage": {"type": "ObjectStore", "objectStore": {"url": "s3://bucket"}}}
+
+
+@pytest.mark.parametrize(
+    ("network", "walled"),
+    [
+        ({}, True),
+        ({"egress": [{"cidr": "10.0.0.0/8"}]}, False),
+        ({"isolation": "Open"}, False),
+    ],
+)
+def test_a_hub_that_may_not_reach_its_bucket_is_warned_of(
+    network: dict[str, Any], *, walled: bool
+) -> None:
+    spec = make_job(**BUCKET, network=network).spec
+    found = [str(it) for it in warnings(spec)]
+    assert [it.split(":")[0] for it in found] == ["spec.network.egress"] * walled
+    assert all("say egress: [{cidr: ..., ports: [443]}]" in it for it in found)
+    assert warnings(spec, on_cluster=False) == [], "a laptop has no such walls"
+
+
 @pytest.mark.parametrize("strategy", ["IterativeMerge", "SingleMerge"])
 def test_islands_that_merge_share_one_template(strategy: str) -> None:
     merging = {"task": {"type": "Classification"}, "strategy": {"type": strategy}}
@@ -182,6 +269,8 @@ def test_islands_that_merge_share_one_template(strategy: str) -> None:
             "egress[0].cidr: '10.0.0.0': should be an address and",
         ),
         ({"egress": [{"cidr": "10.0.0.1/8"}]}, "egress[0].cidr: '10.0.0.1/8': should be a range"),
+        ({"egress": [{"cidr": "10.0.0.0/255.0.0.0"}]}, "should be an address and the length of"),
+        ({"egress": [{"cidr": "fe80::%eth0/64"}]}, "should be an address and the length of"),
         ({"egress": [{"cidr": "10.0.0.0/33"}]}, "should be a range of addresses"),
         ({"egress": [{"ports": [443]}]}, "egress[0].cidr: is required"),
         ({"egress": [{"cidr": "::/0", "ports": [65536]}]}, "egress[0].ports[0]: 65536: should be"),

@@ -52,6 +52,30 @@ def test_all_problems_come_at_once() -> None:
     assert any("did you mean TopK?" in line for line in found)
 
 
+def test_a_member_of_a_union_that_is_null_is_as_if_it_were_left_out() -> None:
+    """As an API server takes it; `expertEnsemble:` with nothing behind it is easily written."""
+    assert make_job(**{"strategy.expertEnsemble": None}) == make_job()
+    assert make_job(**{"task.diffusion": {"architecture": {"mlp": None}}}) == make_job()
+    custom = problems_of(job_document(task={"type": "Custom", "custom": None}))
+    assert custom == ["spec.task.custom.entrypoint: is required"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("labels", {"a b": "c"}, "metadata.labels['a b']: 'a b' is not accepted (letters, digits"),
+        ("labels", {"a": "b c"}, "metadata.labels.a: 'b c' is not accepted (letters, digits, '-'"),
+        ("annotations", {"": "any thing"}, "metadata.annotations['']: '' is not accepted"),
+        ("namespace", "a.b", "metadata.namespace: 'a.b' is not accepted (lower-case letters,"),
+    ],
+)
+def test_metadata_are_what_a_cluster_takes(field: str, value: object, expected: str) -> None:
+    document = job_document()
+    document["metadata"][field] = value
+    (problem,) = problems_of(document)
+    assert problem.startswith(expected)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
@@ -115,8 +139,8 @@ def test_names_a_service_could_not_have(name: str) -> None:
     ],
 )
 def test_warnings(field: str, value: Any, expected: str) -> None:
-    assert not warnings(make_job())
-    (warning,) = warnings(make_job(**{field: value}))
+    assert not warnings(make_job().spec)
+    (warning,) = warnings(make_job(**{field: value}).spec)
     assert expected in str(warning)
 
 

@@ -174,7 +174,6 @@ def test_one_that_is_stopped_runs_until_its_pod_has_ended() -> None:
     found = child("deleting")
     assert found.state is ChildState.RUNNING
     assert child_of(job("deleting"), []).state is ChildState.STOPPED
-    assert child("suspended").state is ChildState.STOPPED
 
 
 def test_one_that_a_queue_evicts_runs_until_its_pod_has_ended() -> None:
@@ -216,6 +215,13 @@ def test_islands_without_a_pod_wait_for_theirs() -> None:
     found = children_of_islands(job("islands"), [], {"islands": "its pod cannot be made: quota"})
     assert found[3] == Child(ChildState.STARTING, message="its pod cannot be made: quota")
     assert found.keys() == set(range(5))
+
+
+def test_a_job_that_is_suspended_waits_for_whoever_did_that() -> None:
+    held = Child(ChildState.STARTING, message="waits for whoever has suspended its Job")
+    assert child("suspended") == held
+    queued = replace(job("suspended"), queue="gpus")
+    assert child_of(queued, []).message == "waits for the queue gpus to admit it"
 
 
 def test_islands_that_a_queue_holds() -> None:

@@ -284,6 +284,43 @@ async def test_more_islands_may_fail_once_the_quorum_falls() -> None:
 
 
 @in_virtual_time
+async def test_a_queue_admits_a_job_when_it_likes() -> None:
+    """As Kueue does: its webhook suspends each Job with a label, and nobody else lets it go."""
+    cluster = Cluster(held={"digits-partition"})
+    document = job_document(**ENSEMBLE)
+    document["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "gpus"}
+    cluster.submit(document)
+    process = _another(cluster)
+    assert not await run_until(cluster, process, "Complete", 20.0)
+    (job,) = cluster.server.objects(JOBS).values()
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    cluster.server.put(JOBS, {**job, "spec": {**job["spec"], "suspend": True}})
+    assert not await run_until(cluster, _another(cluster), "Complete", 20.0)
+    (held,) = cluster.server.objects(JOBS).values()
+    assert held["spec"]["suspend"], "the operator does not admit it"
+    status = cluster.job().status
+    assert status is not None
+    (partition,) = (it for it in status.steps if it.name == "partition")
+    assert partition.message == "waits for the queue gpus to admit it"
+    cluster.server.put(JOBS, {**held, "spec": {**held["spec"], "suspend": False}})
+    cluster.held.clear()
+    assert await run_until(cluster, _another(cluster), "Complete", ENOUGH)
+
+
+@in_virtual_time
+async def test_what_is_probably_not_meant_is_told_where_the_job_is_accepted() -> None:
+    cluster = Cluster()
+    store = {"type": "ObjectStore", "objectStore": {"url": "s3://bucket"}}
+    cluster.submit(job_document(**ENSEMBLE, artifacts={"storage": store}))
+    assert await run_until(cluster, _another(cluster), "Running", ENOUGH)
+    status = cluster.job().status
+    assert status is not None
+    (accepted,) = (it for it in status.conditions if it.type == "Accepted")
+    assert accepted.status == "True"
+    assert "; warning: spec.network.egress: on a cluster" in accepted.message
+
+
+@in_virtual_time
 async def test_a_job_with_problems_is_told_all_of_them_and_starts_nothing() -> None:
     cluster = Cluster()
     cluster.submit(job_document(**{"islands.quorum": 9, "islands.overrides": [{"island": 7}]}))

@@ -1,8 +1,12 @@
 """Which steps a job has, and what each needs."""
 
-import pytest
-from builders import job
+from typing import Any, get_args
 
+import pytest
+from builders import job, job_document, make_job
+
+from atoll_api.names import Role
+from atoll_api.problems import InvalidJobError, parse_job
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator.plan.pipeline import pipeline
 
@@ -79,3 +83,24 @@ def test_a_learned_router_needs_no_seed() -> None:
 
     assert steps["router"].needs == ("partition",)
     assert steps["island-0"].needs == ("partition", "seed")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"baseline.enabled": True, "strategy.expertEnsemble": {"seedSteps": 1}},
+        {"task": {"type": "Language"}, "data.source": "builtin://python-stdlib"},
+        {"strategy": {"type": "IterativeMerge"}, "training.ema": {}},
+        {"strategy": {"type": "SingleMerge"}, "baseline.enabled": True},
+    ],
+)
+def test_a_template_is_taken_for_exactly_the_roles_that_there_are(spec: dict[str, Any]) -> None:
+    there = {"hub", *(step.role for step in pipeline(make_job(**spec).spec))}
+    for role in get_args(Role):
+        document = job_document(**spec, roles=[{"role": role, "template": {}}])
+        if role in there:
+            parse_job(document)
+        else:
+            with pytest.raises(InvalidJobError, match=f"has no {role}"):
+                parse_job(document)

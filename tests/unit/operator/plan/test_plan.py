@@ -17,6 +17,7 @@ from worlds import (
 )
 
 from atoll_api import names
+from atoll_api.reasons import FailedReason
 from atoll_operator.plan.model import (
     Child,
     ChildState,
@@ -156,7 +157,7 @@ def test_a_report_without_a_lost_island_is_complete() -> None:
         ),
     ],
 )
-def test_failures_say_who_and_why(world: Observed, reason: str, words: str) -> None:
+def test_failures_say_who_and_why(world: Observed, reason: FailedReason, words: str) -> None:
     assert decide(world).outcome == Failed(reason, words)
 
 
