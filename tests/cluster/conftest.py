@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Iterator
 from uuid import uuid4
 
+import helm
 import pytest
+from helm import Release
 from kubectl import Kubectl
 
 from tools.cluster import places, programs, report
@@ -51,3 +53,29 @@ def worker_image() -> str:
 @pytest.fixture(scope="session")
 def operator_image() -> str:
     return os.environ.get("ATOLL_OPERATOR_IMAGE", IMAGES["operator"])
+
+
+@pytest.fixture(scope="module")
+def lab(cluster: Kubectl, operator_image: str, worker_image: str) -> Iterator[Kubectl]:
+    """A namespace with an operator of its own, in which only restricted pods are admitted."""
+    name = f"lab-{uuid4().hex[:8]}"
+    cluster.run("create", "namespace", name)
+    cluster.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    found = Kubectl(cluster.program, cluster.kubeconfig, name)
+    release = Release(found.kubeconfig, name)
+    values = {
+        "image": _image(operator_image),
+        "worker": {"image": _image(worker_image)},
+        "watchNamespaces": [name],
+        "hubPollSeconds": 1,
+    }
+    release.install(values, "--take-ownership", "--wait", "--timeout", "120s")
+    yield found
+    found.tried("delete", "trainingjobs", "--all", "--wait=true", timeout=120)
+    release.tried("uninstall")
+    cluster.run("delete", "namespace", name, "--wait=false")
+
+
+def _image(name: str) -> helm.Values:
+    repository, _, tag = name.rpartition(":")
+    return {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
