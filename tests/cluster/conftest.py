@@ -2,13 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 from uuid import uuid4
 
 import helm
 import pytest
+from atoll_runs import digests, run_to_end
 from helm import Release
 from kubectl import Kubectl
+from lab import ENSEMBLE
 
 from tools.cluster import places, programs, report
 from tools.cluster.addresses import IMAGES
@@ -79,3 +82,17 @@ def lab(cluster: Kubectl, operator_image: str, worker_image: str) -> Iterator[Ku
 def _image(name: str) -> helm.Values:
     repository, _, tag = name.rpartition(":")
     return {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
+
+
+@pytest.fixture(scope="session")
+def ensemble() -> Mapping[str, Any]:
+    """A job of two islands that train long enough to be disturbed."""
+    return {**ENSEMBLE, "training.steps": 3_000}
+
+
+@pytest.fixture(scope="session")
+def ensemble_digests(
+    ensemble: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """What it comes to on a laptop, where nobody disturbs it."""
+    return digests(run_to_end(tmp_path_factory.mktemp("ensemble"), **ensemble))

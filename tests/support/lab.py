@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from builders import job_document
-from kubectl import Kubectl
+from kubectl import Document, Kubectl
 
 SMALL = {"template": {"resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}}}
 """Requests: several islands and jobs share the one node of a test."""
@@ -74,3 +74,21 @@ def jobs_of(lab: Kubectl, name: str) -> dict[str, str]:
     """The Jobs of a TrainingJob, each with its uid."""
     found = json.loads(lab.run("get", "jobs", "-l", f"atoll.dev/job={name}", "-o", "json"))
     return {it["metadata"]["name"]: it["metadata"]["uid"] for it in found["items"]}
+
+
+def pods_of(lab: Kubectl, name: str, number: int) -> list[Document]:
+    """Those of one island of an ensemble."""
+    selector = f"atoll.dev/job={name},atoll.dev/island={number}"
+    found = json.loads(lab.run("get", "pods", "-l", selector, "-o", "json"))
+    pods: list[Document] = found["items"]
+    return pods
+
+
+def runs(number: int) -> Callable[[dict[str, Any]], bool]:
+    """Whether an island was heard of: a status says so at once, and of its steps now and then."""
+
+    def so(status: dict[str, Any]) -> bool:
+        assert status.get("state") != "Failed", json.dumps(status, indent=1)
+        return bool(island(status, number)["state"] == "Running")
+
+    return so
