@@ -9,6 +9,7 @@ from uuid import uuid4
 import helm
 import pytest
 from atoll_runs import digests, run_to_end
+from cluster_machine import Machine
 from helm import Release
 from kubectl import Kubectl
 from lab import ENSEMBLE
@@ -82,6 +83,17 @@ def lab(cluster: Kubectl, operator_image: str, worker_image: str) -> Iterator[Ku
 def _image(name: str) -> helm.Values:
     repository, _, tag = name.rpartition(":")
     return {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
+
+
+@pytest.fixture(scope="session")
+def machine(cluster: Kubectl) -> Machine:
+    """What the cluster runs on, where that is here and ours."""
+    ours = cluster.kubeconfig == str(PLACES.kubeconfig)
+    if not ours or not os.access(PLACES.audit_log, os.R_OK):
+        pytest.skip(
+            "NO MACHINE: its processes and its audit log are only at hand after `make cluster-up`"
+        )
+    return Machine(PLACES)
 
 
 @pytest.fixture(scope="session")
