@@ -2,32 +2,29 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import helm
 import pytest
 from atoll_runs import digests, run_to_end
-from builders import job_document
-from helm import Release
 from kubectl import Kubectl
+from lab import (
+    ENSEMBLE,
+    LONG,
+    SMALL,
+    bound,
+    condition,
+    in_state,
+    island,
+    jobs_of,
+    submit,
+    trains,
+    until,
+)
 
 pytestmark = pytest.mark.timeout(900)
 
-SMALL = {"template": {"resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}}}
-"""Requests: several islands and jobs share the one node of a test."""
-CHEAP = {"evaluation": {"samples": 64, "seeds": 1, "samplerSteps": 4, "strategies": ["Full"]}}
-ENSEMBLE: Mapping[str, Any] = {
-    **SMALL,
-    **CHEAP,
-    "islands.count": 2,
-    "training.steps": 200,
-    "training.checkpoint.everySeconds": 1,
-    "strategy.expertEnsemble.router.learned.steps": 50,
-}
-LONG: Mapping[str, Any] = {**ENSEMBLE, "training.steps": 20_000}
 CLASSIFIER = {"type": "Classification", "classification": {"normalization": "BatchNorm"}}
 MERGING: Mapping[str, Any] = {
     **SMALL,
@@ -47,86 +44,6 @@ SINGLE: Mapping[str, Any] = {
         "singleMerge": {"gossip": {"peersPerRound": 0.5, "stepsPerRound": 20}},
     },
 }
-
-
-@pytest.fixture(scope="module")
-def lab(cluster: Kubectl, operator_image: str, worker_image: str) -> Iterator[Kubectl]:
-    """A namespace with an operator of its own, in which only restricted pods are admitted."""
-    name = f"lab-{uuid4().hex[:8]}"
-    cluster.run("create", "namespace", name)
-    cluster.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    found = Kubectl(cluster.program, cluster.kubeconfig, name)
-    release = Release(found.kubeconfig, name)
-    values = {
-        "image": _image(operator_image),
-        "worker": {"image": _image(worker_image)},
-        "watchNamespaces": [name],
-        "hubPollSeconds": 1,
-    }
-    release.install(values, "--take-ownership", "--wait", "--timeout", "120s")
-    yield found
-    found.tried("delete", "trainingjobs", "--all", "--wait=true", timeout=120)
-    release.tried("uninstall")
-    cluster.run("delete", "namespace", name, "--wait=false")
-
-
-def _image(name: str) -> helm.Values:
-    repository, _, tag = name.rpartition(":")
-    return {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}
-
-
-def submit(lab: Kubectl, name: str, **spec: Any) -> None:
-    body = job_document(**spec)
-    body["metadata"]["name"] = name
-    lab.apply(body)
-
-
-def job(lab: Kubectl, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(lab.run("get", "trainingjob", name, "-o", "json"))
-    return found
-
-
-def until(lab: Kubectl, name: str, so: Callable[[dict[str, Any]], bool], seconds: float) -> Any:
-    """Wait until the status is so; say how it is if it never gets so."""
-    deadline = time.monotonic() + seconds
-    while not so(status := job(lab, name).get("status") or {}):
-        assert time.monotonic() < deadline, json.dumps(status, indent=1)
-        time.sleep(0.2)
-    return status
-
-
-def in_state(state: str) -> Callable[[dict[str, Any]], bool]:
-    def so(status: dict[str, Any]) -> bool:
-        assert state == "Failed" or status.get("state") != "Failed", json.dumps(status, indent=1)
-        return bool(status.get("state") == state)
-
-    return so
-
-
-def bound(status: Mapping[str, Any]) -> dict[str, str]:
-    """Every artifact's digest, without what a cluster alone keeps."""
-    return {it["name"]: it["digest"] for it in status["artifacts"] if it["name"] != "page"}
-
-
-def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    found = [it for it in status["conditions"] if it["type"] == kind]
-    return found[0] if found else {}
-
-
-def island(status: Mapping[str, Any], number: int) -> Mapping[str, Any]:
-    found = [it for it in status.get("islands", ()) if it["island"] == number]
-    return found[0] if found else {"step": 0, "steps": 0, "message": "", "restarts": 0}
-
-
-def trains(number: int) -> Callable[[dict[str, Any]], bool]:
-    """Whether an island is on its way, with a checkpoint behind it."""
-    return lambda status: 0 < island(status, number)["step"] < island(status, number)["steps"]
-
-
-def jobs_of(lab: Kubectl, name: str) -> dict[str, str]:
-    """The Jobs of a TrainingJob, each with its uid."""
-    found = json.loads(lab.run("get", "jobs", "-l", f"atoll.dev/job={name}", "-o", "json"))
-    return {it["metadata"]["name"]: it["metadata"]["uid"] for it in found["items"]}
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def _ended(terminated: Json, body: Json, step: str) -> Ending:
     disruption = _true_conditions(status).get("DisruptionTarget")
     message = last_words(terminated.get("message") or "", step)
     if terminated.get("reason") == "OOMKilled":
-        message = f"out of memory: {_memory_limit(body)}"
+        message = f"out of memory (OOMKilled): {_memory_limit(body)}"
     elif disruption is not None or status.get("reason"):
         message = message or cut(_why_gone(status, disruption))
     disrupted = disruption is not None or code in NOT_COUNTED
@@ -317,7 +317,7 @@ def _memory_limit(body: Json) -> str:
     limit = ((own.get("resources") or {}).get("limits") or {}).get("memory")
     if limit is None:
         return "the node had no more; ask for more in resources.requests.memory"
-    return f"it took more than its limit of {limit}"
+    return f"it took more than its limit of {limit}: raise resources.limits.memory"
 
 
 def cut(text: str) -> str:

@@ -66,7 +66,10 @@ def test_disruptions_do_not_count() -> None:
 def test_out_of_memory_names_the_limit() -> None:
     found = child("out-of-memory")
     assert (found.state, found.exit_code) == (ChildState.FAILED, 137)
-    assert found.message == "out of memory: it took more than its limit of 64Mi"
+    assert found.message == (
+        "out of memory (OOMKilled): it took more than its limit of 64Mi: raise "
+        "resources.limits.memory"
+    )
 
 
 WAITING = [
