@@ -74,6 +74,13 @@ def transition(
     return told + tuple(_withdrawn(old, "NoLongerSo", "no longer so", now) for old in unclaimed)
 
 
+def said_anew(previous: Sequence[Condition], claim: Claim, now: str) -> tuple[Condition, ...]:
+    """One condition as it is now; what was said of others stands."""
+    known = {condition.type: condition for condition in previous}
+    known[claim.type] = _condition(claim, known.get(claim.type), now)
+    return tuple(known.values())
+
+
 def resumed(previous: Sequence[Condition], now: str) -> tuple[Condition, ...]:
     """The conditions of a job that goes on: its end and its losses are past."""
     past = ("Failed", "Degraded", "Complete")

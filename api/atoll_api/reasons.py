@@ -22,7 +22,7 @@ StepFailed = Literal[
 """A step that is no island is given up: its name, and `Failed`."""
 FailedReason = Literal["Invalid", "HubLost", "QuorumLost", "DeadlineExceeded"] | StepFailed
 RunningReason = Literal["Partitioning", "Training", "Merging", "Evaluating"]
-PausedReason = Literal["StartingHub", "Stopped", "Complete"] | FailedReason
+PausedReason = Literal["StartingHub", "ObjectRefused", "Stopped", "Complete"] | FailedReason
 Reason = (
     Literal["Valid", "IslandLost", "Finished", "NoLongerSo", "Resumed"]
     | RunningReason
@@ -68,6 +68,7 @@ EXPLANATIONS: Final[tuple[Explanation, ...]] = (
     Explanation("Running", "True", "Merging", "All islands are done, and their last weights become one model."),
     Explanation("Running", "True", "Evaluating", "The models are being scored."),
     Explanation("Running", "False", "StartingHub", "The hub has not answered yet, or not again; everything else waits for it. The message says what its pod waits for.", "Nothing for a minute. Then: an image that cannot be had, a claim that no storage class fills, a node with room, or an object store that the hub cannot reach (`network.egress`)."),
+    Explanation("Running", "False", "ObjectRefused", "The cluster does not take an object that the job needs: a policy or an admission webhook forbids it, a quota counts it, or an object of somebody else has its name. The message has the object and the cluster's own words.", "Mend what they say, in the cluster or in the job's template. The operator tries again, at least once a minute; a template cannot change, so for that delete the job and submit it again."),
     Explanation("Running", "False", "Stopped", "The job is suspended; see `Suspended`."),
     Explanation("Running", "False", "Complete", "The job has ended; see `Complete`."),
     Explanation("Suspended", "True", "Stopped", "Nothing runs, as the user asked. Work is saved where `artifacts.storage` outlives the hub's pod.", "`atoll resume JOB`, or `spec.suspend: false`; on a laptop, run it again with the same folder."),

@@ -25,6 +25,7 @@ and Python's own `operator` would be hidden. MB is 10^6 bytes.
 import asyncio
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -85,6 +86,7 @@ class Operator:
             "ATOLL_OPERATOR_NAMESPACE": namespace,
             "ATOLL_OPERATOR_POD": "benchmark",
             "ATOLL_NAMESPACES": namespace,
+            "ATOLL_HEALTH_PORT": str(_free_port()),
         }
         self._log = Path(tempfile.mkstemp(prefix=f"{namespace}-", suffix=".log")[1])
         with self._log.open("wb") as file:
@@ -342,6 +344,11 @@ def _kinds(lab: Lab, name: str) -> list[str]:
 
 def _writes_of(lab: Lab, name: str) -> int:
     return len(_kinds(lab, name))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def _p99(ordered: list[float]) -> float:

@@ -15,7 +15,7 @@ from typing import Final
 from atoll_api import names
 from atoll_api.problems import InvalidJobError
 from atoll_api.spec import TrainingJob, TrainingJobSpec
-from atoll_operator.errors import ConflictError, NotFoundError
+from atoll_operator.errors import ApiError, ConflictError, NotFoundError, StrangerError
 from atoll_operator.hearing import Hearing, HubClient
 from atoll_operator.kubernetes.accepting import Accepted, accept, blueprint_of, find_accepted
 from atoll_operator.kubernetes.api import Api, Key, Propagation
@@ -27,7 +27,7 @@ from atoll_operator.kubernetes.settings import OperatorSettings
 from atoll_operator.kubernetes.training_jobs import JobView, current, problems_of, seconds_of
 from atoll_operator.kubernetes.world import World
 from atoll_operator.plan.model import Ongoing, Plan
-from atoll_operator.plan.status import ended_in, refused
+from atoll_operator.plan.status import blocked, ended_in, refused
 from atoll_operator.reconcile import reconcile_once
 
 RESYNC_SECONDS: Final = 300.0
@@ -123,7 +123,11 @@ class Controller:
             return None
         if job.spec.managed_elsewhere:
             return None
-        return await self._reconcile(view, known, job)
+        try:
+            return await self._reconcile(view, known, job)
+        except (ApiError, StrangerError) as error:
+            await self._say_blocked(key, error)
+            raise
 
     async def _reconcile(self, view: JobView, known: _Known, job: TrainingJob) -> float | None:
         await self._accept(view, known, job)
@@ -175,6 +179,19 @@ class Controller:
         if status != view.status:
             _log.warning("%s is refused: %s", view.key, problems)
             self.saw(await replace_status(self._hands.api, view, status))
+
+    async def _say_blocked(self, key: Key, error: ApiError | StrangerError) -> None:
+        """Tell the user what the cluster will say again.
+
+        The queue tries on, and a pass that succeeds says how things are.
+        """
+        view = self._views.get(key)
+        if view is None or (isinstance(error, ApiError) and error.retryable):
+            return
+        status = blocked(view.status, str(error), self._now())
+        if status != view.status:
+            with suppress(ApiError):
+                self.saw(await replace_status(self._hands.api, view, status))
 
     async def _expire(self, view: JobView, spec: TrainingJobSpec) -> float | None:
         """Delete a job that has ended, when its time is over; what it owns goes with it."""

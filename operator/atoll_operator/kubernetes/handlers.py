@@ -34,7 +34,8 @@ def registry(controller: Controller, queue: WorkQueue[Any]) -> kopf.OperatorRegi
             controller.gone(view.key, view.uid)
         else:
             controller.saw(view)
-        queue.add(view.key)
+        # Somebody waits for a new job to begin; those that are under way do well without a look.
+        queue.add(view.key, urgent=view.status is None)
 
     return handlers
 

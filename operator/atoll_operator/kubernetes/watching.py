@@ -118,7 +118,8 @@ class Mirror(Generic[T, G]):
 
     async def _recover(self, error: ApiError) -> None:
         self._failures += 1
-        self._on_trouble(error)
+        if not isinstance(error, GoneError):  # which is how a watch goes on that was quiet for long
+            self._on_trouble(error)
         if isinstance(error, GoneError) or self._failures % self._patience.lists_after == 0:
             self._version = ""
         backoff = self._patience.backoff

@@ -49,6 +49,7 @@ class WorkQueue(Generic[K]):
         self._backoff = backoff
         self._chance = chance
         self._on_pass = on_pass
+        self._urgent: deque[K] = deque()
         self._ready: deque[K] = deque()
         self._ready_since: dict[K, float] = {}
         self._working: set[K] = set()
@@ -63,19 +64,19 @@ class WorkQueue(Generic[K]):
     @property
     def depth(self) -> int:
         """Keys that are ready and wait for a worker."""
-        return len(self._ready)
+        return len(self._urgent) + len(self._ready)
 
     @property
     def working(self) -> int:
         """Keys that are worked on."""
         return len(self._working)
 
-    def add(self, key: K) -> None:
-        """Look at this key soon."""
+    def add(self, key: K, *, urgent: bool = False) -> None:
+        """Look at this key soon; at an urgent one before those that are not, but in their order."""
         if key in self._working:
             self._again.add(key)
         elif key not in self._ready_since:
-            self._ready.append(key)
+            (self._urgent if urgent else self._ready).append(key)
             self._ready_since[key] = _now()
             self._start_work()
 
@@ -130,10 +131,10 @@ class WorkQueue(Generic[K]):
         self.add(key)
 
     def _start_work(self) -> None:
-        while self._ready and not self._paused and len(self._working) < self._workers:
+        while self.depth and not self._paused and len(self._working) < self._workers:
             if self._begin is None or self._stopped.is_set():
                 return
-            self._begin(self._ready.popleft())
+            self._begin((self._urgent or self._ready).popleft())
 
     def _begin_pass(self, group: asyncio.TaskGroup, work: Work[K], key: K) -> None:
         self._working.add(key)

@@ -8,15 +8,17 @@ from typing import Any, Final
 from atoll_api import names
 from atoll_operator.errors import ApiError, ForbiddenError
 from atoll_operator.kubernetes import projection, troubles
-from atoll_operator.kubernetes.api import Api, Json, Key, Resource, Selection
+from atoll_operator.kubernetes.api import Api, Json, Key, Resource, Selection, WatchLimits
 from atoll_operator.kubernetes.observing import Scene
 from atoll_operator.kubernetes.projection import Owned
 from atoll_operator.kubernetes.resources import CORE_EVENTS, JOBS, PODS, STATEFUL_SETS
 from atoll_operator.kubernetes.troubles import Trouble
-from atoll_operator.kubernetes.watching import Interest, Mirror
+from atoll_operator.kubernetes.watching import Interest, Mirror, Patience
 
 OnTrouble = Callable[[ApiError], None]
 Project = Callable[[Json], Any]
+_QUIET: Final = Patience(limits=WatchLimits(server_seconds=240, silence_seconds=270.0))
+"""For events: the API server keeps no cache of them, and so sends no bookmarks."""
 _OURS: Final = f"app.kubernetes.io/managed-by={names.MANAGER}"
 _CHILDREN: Final[Mapping[Resource, Project]] = {
     JOBS: projection.project_job,
@@ -55,12 +57,17 @@ class World:
         """Of some namespaces; of all when there are none."""
         places = namespaces or ("",)
 
-        def mirror(selection: Selection, project: Project, say: OnTrouble) -> Mirror[Any, Key]:
+        def mirror(
+            selection: Selection, project: Project, say: OnTrouble, patience: Patience
+        ) -> Mirror[Any, Key]:
             interest = Interest(selection, project, _job_of)
-            return Mirror(api, interest, wiring.wake, wiring.chance, on_trouble=say)
+            return Mirror(api, interest, wiring.wake, wiring.chance, patience, on_trouble=say)
 
         self._children = {
-            kind: [mirror(Selection(kind, it, _OURS), project, wiring.on_trouble) for it in places]
+            kind: [
+                mirror(Selection(kind, it, _OURS), project, wiring.on_trouble, Patience())
+                for it in places
+            ]
             for kind, project in _CHILDREN.items()
         }
         self._events = [
@@ -68,6 +75,7 @@ class World:
                 Selection(CORE_EVENTS, it, fields=troubles.SELECTOR),
                 troubles.project_trouble,
                 _once_if_forbidden(wiring.on_trouble),
+                _QUIET,
             )
             for it in places
         ]

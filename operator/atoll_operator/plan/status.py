@@ -104,6 +104,14 @@ def refused(previous: TrainingJobStatus | None, problems: str, now: float) -> Tr
     return before.model_copy(update=said)
 
 
+def blocked(previous: TrainingJobStatus | None, why: str, now: float) -> TrainingJobStatus:
+    """The status of a job that cannot get on, though nothing is wrong with it as it is written."""
+    before = previous or TrainingJobStatus(state="Pending")
+    claim = conditions.not_running("ObjectRefused", why)
+    told = conditions.said_anew(before.conditions, claim, rfc3339(now))
+    return before.model_copy(update={"conditions": told})
+
+
 def resumed(previous: TrainingJobStatus, now: float) -> TrainingJobStatus:
     """The status of a job that had ended and goes on, as the user asked."""
     told = conditions.resumed(previous.conditions, rfc3339(now))

@@ -12,8 +12,9 @@ from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until, running
 from virtual_time import in_virtual_time
 
 from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
-from atoll_operator.kubernetes.api import Key
+from atoll_operator.kubernetes.api import Json, Key, Resource
 from atoll_operator.kubernetes.fake_api import FakeApi
+from atoll_operator.kubernetes.fake_server import FakeServer
 from atoll_operator.kubernetes.faults import DropWatches, Fault, Faults, KilledError, When
 from atoll_operator.kubernetes.resources import (
     CONFIG_MAPS,
@@ -142,6 +143,30 @@ async def test_a_small_job_costs_few_writes() -> None:
     reads = {"get", "list", "watch"}
     written = [it for it in asked if it.verb not in reads and it.resource != EVENTS.plural]
     assert len(written) <= 16, Counter(f"{it.verb} {it.resource}" for it in written)
+
+
+@in_virtual_time
+async def test_what_the_cluster_does_not_take_is_told_until_it_does() -> None:
+    words = 'admission webhook "policy" denied the request: no GPUs on Sundays'
+    sunday = True
+
+    def refuse(resource: Resource, new: Json, _old: Json | None) -> str:
+        return words if sunday and resource == JOBS and "island" in new["metadata"]["name"] else ""
+
+    cluster = Cluster(FakeServer(check=refuse))
+    cluster.submit(job_document(**ENSEMBLE))
+    process = OperatorProcess(cluster, FakeApi(cluster.server))
+    assert not await run_until(cluster, process, "Complete", 30.0)
+    status = cluster.job().status
+    assert status is not None
+    told = {it.type: (it.status, it.reason) for it in status.conditions}
+    assert told == {"Accepted": ("True", "Valid"), "Running": ("False", "ObjectRefused")}
+    assert any(words in it.message for it in status.conditions)
+    version = cluster.job().resource_version
+    assert not await run_until(cluster, process, "Complete", 30.0)
+    assert cluster.job().resource_version == version, "it is said once"
+    sunday = False
+    assert await run_until(cluster, process, "Complete", ENOUGH)
 
 
 @in_virtual_time

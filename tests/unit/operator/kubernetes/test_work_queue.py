@@ -66,6 +66,21 @@ def now() -> float:
 
 
 @in_virtual_time
+async def test_what_is_urgent_comes_first_and_in_its_order() -> None:
+    shop = Workshop()
+    async with shop.running(workers=1) as queue:
+        queue.add("busy")
+        await asyncio.sleep(0.1)
+        for key in ("old", "older"):
+            queue.add(key)
+        for key in ("new", "newer"):
+            queue.add(key, urgent=True)
+        assert queue.depth == 4
+        await asyncio.sleep(6)
+    assert [key for _, key in shop.began] == ["busy", "new", "newer", "old", "older"]
+
+
+@in_virtual_time
 async def test_a_key_that_waits_is_worked_on_once() -> None:
     shop = Workshop()
     async with shop.running(workers=1) as queue:
