@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kube_objects import config_map
 from virtual_time import in_virtual_time, run_in_virtual_time
 
-from atoll_operator.errors import ApiError, ForbiddenError, GoneError, UnavailableError
+from atoll_operator.errors import ApiError, ForbiddenError, UnavailableError
 from atoll_operator.kubernetes.api import (
     Json,
     Key,
