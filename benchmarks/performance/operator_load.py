@@ -236,9 +236,11 @@ async def light(lab: Lab, effort: Effort) -> list[Figure]:
 
 async def burst(lab: Lab, effort: Effort) -> list[Figure]:
     """Many users at once."""
-    async with lab.operator():
+    async with lab.operator() as operator:
+        cpu = _cpu_seconds(operator.pid)
         await _submit_all(lab, effort.burst, 1)
         await until("all have a Job", lambda: len(lab.first_jobs()) == effort.burst)
+        cpu = _cpu_seconds(operator.pid) - cpu
     submitted = lab.created("trainingjobs").values()
     begun = [it for name, it in lab.created("jobs").items() if name.endswith("-partition")]
     first = min(it.received for it in submitted)
@@ -248,6 +250,9 @@ async def burst(lab: Lab, effort: Effort) -> list[Figure]:
         Figure("burst: submitted", effort.burst / taken, "jobs/s"),
         Figure("burst: submit to first Job", effort.burst / whole, "jobs/s", Target(60, True)),
         Figure("burst: submit to the first Job: p99", _p99(sorted(lab.first_jobs().values())), "s"),
+        Figure(
+            "burst: CPU of the operator a job, until all have one", 1e3 * cpu / effort.burst, "ms"
+        ),
     ]
 
 
@@ -258,11 +263,13 @@ async def wide(lab: Lab, effort: Effort) -> list[Figure]:
     def made() -> list[Request]:
         return [it for name, it in lab.created("jobs").items() if "-island-" in name]
 
-    async with lab.operator():
+    async with lab.operator() as operator:
+        cpu = _cpu_seconds(operator.pid)
         await lab.submit("wide", job_spec(count))
         await until("all islands have a Job", lambda: len(made()) == count)
         times = sorted(it.answered for it in made())
         await until("it is complete", lambda: _all_in(lab, "Complete", 1))
+        cpu = _cpu_seconds(operator.pid) - cpu
     ended = max(it.answered for it in lab.requests() if it.resource == "trainingjobs/status")
     mine = [it for it in lab.requests() if it.agent == "atoll-operator" and it.is_write]
     seconds = times[-1] - times[0]
@@ -270,6 +277,7 @@ async def wide(lab: Lab, effort: Effort) -> list[Figure]:
         Figure(f"wide: Jobs of {count} islands", (count - 1) / seconds, "/s", Target(100, True)),
         Figure("wide: first Job of an island to the end of the job", ended - times[0], "s"),
         Figure("wide: writes an island", len(mine) / count, ""),
+        Figure("wide: CPU of the operator an island, to the end", 1e3 * cpu / count, "ms"),
     ]
 
 
