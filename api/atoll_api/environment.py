@@ -9,6 +9,9 @@ THREAD_VARIABLES: Final = (
     "NUMEXPR_NUM_THREADS",
 )
 """Threads are a part of a result: nobody sets these but `islands.threads`."""
+KERNELS: Final = "OPENBLAS_"
+"""Variables so named choose other kernels than the CPU's own, and so other last bits: a process
+inherits none of them."""
 ALLOCATOR: Final = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "33554432",

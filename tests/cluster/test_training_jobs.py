@@ -25,6 +25,7 @@ from lab import (
 
 pytestmark = pytest.mark.timeout(900)
 
+DOCS = Path(__file__).parents[2] / "docs"
 CLASSIFIER = {"type": "Classification", "classification": {"normalization": "BatchNorm"}}
 MERGING: Mapping[str, Any] = {
     **SMALL,
@@ -61,6 +62,35 @@ def test_the_digests_are_those_of_a_laptop(
     assert found.items() <= expected.items()
     assert status["evaluation"]["metrics"]
     lab.run("delete", "trainingjob", name)
+
+
+def test_the_digests_of_language_are_those_of_a_laptop(lab: Kubectl, tmp_path: Path) -> None:
+    """Text of our own: what ships with Python differs with its version, and so would the job."""
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "pages.txt").write_text("\n\n".join(it.read_text() for it in sorted(DOCS.glob("*.md"))))
+    lab.run("create", "configmap", "text", f"--from-file={text}")
+    volume = {"name": "text", "mountPath": str(text), "configMap": {"name": "text"}}
+    spec = {
+        "islands.count": 2,
+        "task": {
+            "type": "Language",
+            "language": {
+                "architecture": {"type": "GPT", "gpt": {"layers": 1, "width": 32, "context": 64}}
+            },
+        },
+        "data": {"source": f"file://{text}/pages.txt"},
+        "training": {"steps": 30, "batchSizePerIsland": 16},
+        "strategy.expertEnsemble.router": {"type": "Centroid", "centroid": {"prefix": 16}},
+        "template": {**SMALL["template"], "volumes": [volume]},
+        "evaluation": {},
+    }
+    submit(lab, "language", **spec)
+    expected = digests(run_to_end(tmp_path, **spec))
+    status = until(lab, "language", in_state("Complete"), 300)
+    assert {"clusters", "experts/0", "experts/1", "report"} < bound(status).keys()
+    assert bound(status).items() <= expected.items()
+    lab.run("delete", "trainingjob", "language")
 
 
 def test_an_island_whose_pod_is_deleted_goes_on_alone(lab: Kubectl, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from atoll_api import environment, names
 def worker_environment(
     inherited: Mapping[str, str], threads: int, import_folders: Sequence[Path]
 ) -> dict[str, str]:
-    """Threads are a part of a result, so no library may choose its own number."""
+    """Threads and kernels are a part of a result: no library chooses its own, nor does a shell."""
+    kept = {name: it for name, it in inherited.items() if not name.startswith(environment.KERNELS)}
     folders = [str(folder) for folder in import_folders]
     paths = [*filter(None, [inherited.get("PYTHONPATH")]), *folders]
     return {
         **environment.ALLOCATOR,
-        **inherited,
+        **kept,
         **environment.fixed(threads),
         **({"PYTHONPATH": ":".join(paths)} if paths else {}),
         names.ENV_LIFELINE: "1",

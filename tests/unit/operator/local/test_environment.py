@@ -14,6 +14,14 @@ def test_threads_are_fixed_and_the_lifeline_is_announced() -> None:
     assert "PYTHONPATH" not in env
 
 
+def test_a_shell_does_not_choose_the_kernels() -> None:
+    env = worker_environment({"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "8"}, 1, ())
+
+    assert {name: it for name, it in env.items() if name.startswith("OPENBLAS_")} == {
+        "OPENBLAS_NUM_THREADS": "1"
+    }
+
+
 def test_what_was_importable_stays_so() -> None:
     env = worker_environment({"PYTHONPATH": "/mine"}, 1, (Path("/job"), Path("/here")))
 
