@@ -81,7 +81,7 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     state.ema.load(ema)
     state.optimizer.load(optimizer)
     state.curve = [(int(at), float(loss)) for at, loss in curve]
-    state.loss_sum = torch.tensor(loss_sum, dtype=torch.float64, device=device.of(state.model))
+    state.loss_sum.copy_(torch.tensor(loss_sum, dtype=torch.float64))
     state.step = step
     state.rounds = rounds
     state.history = history
