@@ -31,7 +31,7 @@ class FarTensor(Tensor):
     @staticmethod
     def __new__(cls: type[Self], near: Tensor) -> Self:
         """Wrap a tensor of the CPU."""
-        far: Self = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        far: Self = Tensor._make_wrapper_subclass(
             cls,
             near.size(),
             strides=near.stride(),
@@ -48,7 +48,7 @@ class FarTensor(Tensor):
         return nn.Parameter(copied, self.requires_grad) if self.requires_grad else copied
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: OpOverload,
         types: Sequence[type],
@@ -103,8 +103,8 @@ def _run_made_there(func: OpOverload, *args: Any, **kwargs: Any) -> Any:
 
 # Before any gradient is computed: autograd counts devices only once.
 _setup_privateuseone_for_python_backend(_NAME)
-_LIBRARY = torch.library.Library("_", "IMPL")
-_LIBRARY.fallback(_run_made_there, dispatch_key="PrivateUse1")
+_LIBRARY = torch.library.Library("_", "IMPL")  # type: ignore[no-untyped-call]
+_LIBRARY.fallback(_run_made_there, dispatch_key="PrivateUse1")  # type: ignore[no-untyped-call]
 
 
 @contextmanager
