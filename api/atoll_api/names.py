@@ -24,6 +24,8 @@ JOB_NAME_MAX_LENGTH = 40
 ENV_LIFELINE = "ATOLL_LIFELINE"
 """Set to 1 for a child process whose standard input is held open by its supervisor: the
 child ends when that closes."""
+ENV_DEVICE = "ATOLL_DEVICE"
+"""Where a process trains: `cpu`, `cuda`, or nothing for a GPU if there is one."""
 
 Ref = NewType("Ref", str)
 """The readable name of an artifact, bound once."""

@@ -119,6 +119,8 @@ def _explain(error: Exception) -> WorkerError:
             return error
         case MemoryError():
             return WorkerError("out of memory: use a smaller batch or model, or a larger machine")
+        case RuntimeError() if type(error).__name__ == "OutOfMemoryError":  # torch's, not loaded
+            return WorkerError("out of GPU memory: use a smaller batch or model, or a larger GPU")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EROFS):
             where = f" {error.filename}" if error.filename else ""
             return NoSpaceError(f"cannot write{where} ({error.strerror}): free some space")

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from atoll_api.work_order import EvaluateOrder
 from atoll_worker.ensemble import combine
+from atoll_worker.ensemble.router import RouterNet
 from atoll_worker.evaluate.holdout import EnsembleAnswer, answer_of_model
 from atoll_worker.evaluate.loading import Job
 from atoll_worker.evaluate.rules import names_to_score, rule_named, settings_of
 from atoll_worker.evaluate.sampling import Sampler, draw_of_ensemble, draw_of_model
 from atoll_worker.evaluate.scoring import Candidate
-from atoll_worker.evaluate.systems import Asked
+from atoll_worker.evaluate.systems import Asked, ask, ask_router
 from atoll_worker.evaluate.text_candidates import text_candidates
 from atoll_worker.tasks.base import Inputs
 from atoll_worker.tasks.diffusion import DiffusionTask
@@ -73,7 +74,7 @@ def _all_islands(job: Job) -> Candidate:
 
     def answer(inputs: Inputs, asked: Asked) -> Tensor:
         del asked
-        answers = [job.task.predict(expert, inputs) for expert in present]
+        answers = [ask(job.task, expert, inputs) for expert in present]
         return torch.stack(answers).mean(dim=0)
 
     return Candidate(
@@ -107,14 +108,12 @@ def _ensemble(
 
 
 def _model_flops(job: Job, model: nn.Module) -> int:
-    return forward_flops(partial(job.task.predict, model, job.probe)) // len(job.probe.x_BD)
+    return forward_flops(partial(ask, job.task, model, job.probe)) // len(job.probe.x_BD)
 
 
 def _first_expert(job: Job) -> nn.Module:
     return next(expert for expert in job.ensemble.experts if expert is not None)
 
 
-def _router_flops(job: Job, router: nn.Module) -> int:
-    probe = job.probe
-    total = forward_flops(partial(router, probe.x_BD, probe.time_B, probe.label_B))
-    return total // len(probe.x_BD)
+def _router_flops(job: Job, router: RouterNet) -> int:
+    return forward_flops(partial(ask_router, router, job.probe)) // len(job.probe.x_BD)

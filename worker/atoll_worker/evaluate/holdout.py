@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.ensemble import combine
-from atoll_worker.evaluate.systems import Asked, Ensemble, System
+from atoll_worker.evaluate.systems import Asked, Ensemble, System, ask
 from atoll_worker.tasks.base import Batch, Inputs, Measured, Task
 from atoll_worker.train.seeds import derive
 
@@ -99,7 +99,7 @@ def _positions(count: int, prefix: int) -> Tensor:
 
 def answer_of_model(task: Task, model: nn.Module) -> Answer:
     """One model alone."""
-    return lambda inputs, _: task.predict(model, inputs)
+    return lambda inputs, _: ask(task, model, inputs)
 
 
 class EnsembleAnswer:

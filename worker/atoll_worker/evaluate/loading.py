@@ -12,6 +12,7 @@ from torch import nn
 from atoll_api import names
 from atoll_api.names import Ref
 from atoll_api.work_order import EvaluateOrder
+from atoll_worker import device
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
@@ -161,7 +162,7 @@ _Model = TypeVar("_Model", bound=nn.Module)
 def _filled(model: _Model, ref: Ref, artifact: Artifact) -> _Model:
     require_fit(model.state_dict(), artifact.tensors, ref)
     model.load_state_dict(dict(artifact.tensors))
-    return model.eval()
+    return model.eval().to(device.chosen())
 
 
 def _router(dataset: Dataset, found: Mapping[Ref, Artifact], probe: Inputs) -> RouterNet | None:

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from atoll_worker import device
 from atoll_worker.ensemble import combine
 from atoll_worker.ensemble.router import RouterNet, probabilities, renormalised
 from atoll_worker.errors import ContractError
@@ -66,7 +67,7 @@ class System:
         self._choice = combine.begin(rule, self._prior_BK, self._known_part(), generator)
         task = ensemble.task
         self._mixture = combine.Mixture(
-            [_absent if m is None else partial(task.predict, m) for m in ensemble.experts]
+            [_absent if m is None else partial(ask, task, m) for m in ensemble.experts]
         )
 
     def _known_part(self) -> Tensor:
@@ -82,7 +83,7 @@ class System:
         probability_BK = self._prior_BK
         if combine.needs_router(self._choice.rule):
             assert self._ensemble.router is not None
-            logits_BK = self._ensemble.router(inputs.x_BD, inputs.time_B, inputs.label_B)
+            logits_BK = ask_router(self._ensemble.router, inputs)
             probability_BK = probabilities(logits_BK, self._present_K)
         weight_BK = combine.weights(self._choice, probability_BK, self._generator)
         return self._mixture.predict(inputs, weight_BK)
@@ -92,6 +93,18 @@ class System:
         return self.predict(Inputs(x_BD, x_BD, time_B, self._asked.label_B))
 
 
+def ask(task: Task, model: nn.Module, inputs: Inputs) -> Tensor:
+    """A model's answer on the CPU, where all mixing is, wherever the model is."""
+    return task.predict(model, device.follow(inputs, model)).to(device.CPU)
+
+
+def ask_router(router: RouterNet, inputs: Inputs) -> Tensor:
+    """A router's logits (B, K) on the CPU, wherever it is."""
+    given = device.follow(inputs, router)
+    logits_BK: Tensor = router(given.x_BD, given.time_B, given.label_B)
+    return logits_BK.to(device.CPU)
+
+
 def known_part(island_B: Tensor, prior_BK: Tensor, present_K: Tensor) -> Tensor:
     """The part of each sample; of a lost part, the likeliest one that is there."""
     return torch.where(present_K[island_B], island_B, prior_BK.argmax(dim=1))
@@ -99,7 +112,7 @@ def known_part(island_B: Tensor, prior_BK: Tensor, present_K: Tensor) -> Tensor:
 
 def velocity_of(task: Task, model: nn.Module, asked: Asked, x_BD: Tensor, time_B: Tensor) -> Tensor:
     """The velocity of one model alone."""
-    return task.predict(model, Inputs(x_BD, x_BD, time_B, asked.label_B))
+    return ask(task, model, Inputs(x_BD, x_BD, time_B, asked.label_B))
 
 
 def prior_table(island_N: Tensor, label_N: Tensor | None, count: int, classes: int) -> Tensor:

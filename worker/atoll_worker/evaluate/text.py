@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from atoll_api.spec.strategy import Router
+from atoll_worker import device
 from atoll_worker.data.text_clusters import TextClusterer
 from atoll_worker.data.text_partition import texts_of
 from atoll_worker.ensemble import combine
@@ -23,7 +24,7 @@ from atoll_worker.ensemble.likelihood import prefix_posterior, running_posterior
 from atoll_worker.ensemble.router import renormalised
 from atoll_worker.ensemble.text_sampling import continued
 from atoll_worker.evaluate.holdout import Answer
-from atoll_worker.evaluate.systems import Asked, known_part
+from atoll_worker.evaluate.systems import Asked, ask, known_part
 from atoll_worker.tasks.base import Inputs
 from atoll_worker.tasks.language import LanguageTask
 from atoll_worker.train.seeds import derive
@@ -59,7 +60,7 @@ class TextEnsemble:
         """What each expert makes of each token: (K, B, T); zeros for those that are not there."""
         nothing = torch.zeros_like(inputs.target_BD)
         return torch.stack(
-            [nothing if it is None else self.task.predict(it, inputs) for it in self.experts]
+            [nothing if it is None else ask(self.task, it, inputs) for it in self.experts]
         )
 
     def weigh(self, text_BL: Tensor, read_KBT: Tensor, prefix: int) -> Tensor:
@@ -198,7 +199,7 @@ class Writer:
 
     def _alone(self, text_BL: Tensor) -> Tensor:
         assert self.model is not None
-        return self.task.read(self.model, text_BL[:, -self.task.gpt.context :])[1]
+        return _read(self.task, self.model, text_BL[:, -self.task.gpt.context :])[1]
 
     def _together(
         self, prompt_BL: Tensor, tokens: int, temperature: float, generator: torch.Generator
@@ -220,10 +221,15 @@ class Writer:
 
 def _read_on(of: TextEnsemble, text_BL: Tensor) -> tuple[Tensor, Tensor]:
     """(K, B, T) and (K, B, V): what each expert made of the text, and what it expects next."""
-    known = [None if it is None else of.task.read(it, text_BL) for it in of.experts]
+    known = [None if it is None else _read(of.task, it, text_BL) for it in of.experts]
     there = next(it for it in known if it is not None)
     came, after = (torch.zeros_like(there[0]), torch.zeros_like(there[1]))
     return (
         torch.stack([came if it is None else it[0] for it in known]),
         torch.stack([after if it is None else it[1] for it in known]),
     )
+
+
+def _read(task: LanguageTask, model: nn.Module, text_BL: Tensor) -> tuple[Tensor, Tensor]:
+    came_BT, after_BV = task.read(model, device.beside(text_BL, model))
+    return came_BT.to(device.CPU), after_BV.to(device.CPU)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from atoll_api import names
 from atoll_api.names import Ref, StepName
+from atoll_worker import device
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError
 from atoll_worker.ports import Artifact, Artifacts
 from atoll_worker.train.fit import require_fit
@@ -20,12 +21,12 @@ _KEPT = 2
 
 
 def snapshot(state: TrainingState) -> Artifact:
-    """A copy of the state that later steps do not change."""
+    """A copy of the state on the CPU, that later steps do not change."""
     tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in state.ema.state().items()}
     tensors |= {f"optimizer/{name}": value for name, value in state.optimizer.state().items()}
     curve: list[JsonValue] = [[step, loss] for step, loss in state.curve]
-    copied = {name: value.detach().clone() for name, value in tensors.items()}
+    copied = device.on_cpu(tensors, copy=True)
     kept = {f"kept/{name}": value for name, value in state.kept.items()}
     return Artifact(
         tensors=copied | kept,
@@ -80,7 +81,7 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     state.ema.load(ema)
     state.optimizer.load(optimizer)
     state.curve = [(int(at), float(loss)) for at, loss in curve]
-    state.loss_sum = torch.tensor(loss_sum, dtype=torch.float64)
+    state.loss_sum.copy_(torch.tensor(loss_sum, dtype=torch.float64))
     state.step = step
     state.rounds = rounds
     state.history = history

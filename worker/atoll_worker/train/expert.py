@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from atoll_api.names import StepName
 from atoll_api.spec.exchange import Encoding
 from atoll_api.work_order import TrainingOrder
+from atoll_worker import device
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
 from atoll_worker.exchange.encoding import received
@@ -116,7 +117,7 @@ def expert_loss(task: Task, part: Part, batch_size: int) -> LossFunction:
 
     def loss_of(model: nn.Module, generator: torch.Generator) -> Tensor:
         batch, _ = part.draw(batch_size, generator)
-        inputs = task.corrupt(batch, generator)
+        inputs = device.follow(task.corrupt(batch, generator), model)
         return task.losses(task.predict(model, inputs), inputs).mean()
 
     return loss_of
@@ -127,8 +128,9 @@ def holdout_loss(task: Task, model: nn.Module, job: ExpertJob) -> float:
     seed = derive(job.order.seed, "holdout", job.island or 0)
     total, count = 0.0, 0
     model.eval()
-    with torch.inference_mode():
-        for inputs, _ in judged_inputs(task, job.holdout, seed):
+    with device.placed(model), torch.inference_mode():
+        for drawn, _ in judged_inputs(task, job.holdout, seed):
+            inputs = device.follow(drawn, model)
             losses_B = task.losses(task.predict(model, inputs), inputs)
             total += float(losses_B.sum(dtype=torch.float64))
             count += len(losses_B)
@@ -151,8 +153,8 @@ def judged_inputs(task: Task, part: Part, seed: int) -> Iterator[tuple[Inputs, T
 
 
 def averaged(state: TrainingState, encoding: Encoding, base: Base | None = None) -> nn.Module:
-    """A copy of the model with the averaged weights and its own buffers, as they will arrive."""
-    model = copy.deepcopy(state.model)
+    """A copy of the model on the CPU with the averaged weights, as they will arrive."""
+    model = copy.deepcopy(state.model).to(device.CPU)
     average = state.ema.state()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from atoll_api import names
 from atoll_api.names import Ref
 from atoll_api.work_order import MergeOrder
+from atoll_worker import device
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
 from atoll_worker.errors import ContractError, DisruptedError, RejectedError, UnavailableError
@@ -304,8 +305,9 @@ def holdout_scores(task: Task, model: nn.Module, part: Part, seed: int) -> Score
     sums: dict[str, float] = {}
     count = 0
     model.eval()
-    with torch.inference_mode():
-        for inputs, _ in judged_inputs(task, part, derive(seed, "holdout")):
+    with device.placed(model), torch.inference_mode():
+        for drawn, _ in judged_inputs(task, part, derive(seed, "holdout")):
+            inputs = device.follow(drawn, model)
             predicted_BD = task.predict(model, inputs)
             found = {_LOSS: task.losses(predicted_BD, inputs)}
             if isinstance(task, Measured):

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from atoll_api.spec.training import Optimizer as OptimizerSettings
+from atoll_worker import device
 from atoll_worker.errors import NotFiniteError
 from atoll_worker.train.ema import Ema
 from atoll_worker.train.optimizer import AdamW, Implementation, learning_rate, make_optimizer
@@ -78,7 +79,9 @@ class Observer(Protocol):
 def start_state(model: nn.Module, settings: LoopSettings) -> TrainingState:
     """The state before the first step; the model is trained in place."""
     optimizer = make_optimizer(model, settings.optimizer, settings.implementation)
-    return TrainingState(model, Ema(model, settings.ema_decay), optimizer)
+    state = TrainingState(model, Ema(model, settings.ema_decay), optimizer)
+    state.loss_sum = state.loss_sum.to(device.of(model))  # to add to it without waiting for a GPU
+    return state
 
 
 def curve_interval(steps: int) -> int:
@@ -95,7 +98,7 @@ def run_loop(
 ) -> None:
     """Train from `state.step` to step `until`, or to `settings.steps`, in place.
 
-    torch's default generator is the one that is seeded for each step, and restored at the end:
+    torch's default generators are those that are seeded for each step, and restored at the end:
     so dropout in a user's model repeats itself too.
 
     Raises:
@@ -103,10 +106,12 @@ def run_loop(
     """
     interval = curve_interval(settings.steps)
     linear = settings.optimizer.schedule == "Linear"
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=device.generators()):
         generator = torch.default_generator
         for step in range(state.step, settings.steps if until is None else until):
-            generator.manual_seed(derive(settings.seed, settings.purpose, settings.island, step))
+            seed = derive(settings.seed, settings.purpose, settings.island, step)
+            generator.manual_seed(seed)
+            device.seed_dropout(seed)
             if linear:
                 rate = learning_rate(settings.optimizer, step, settings.steps)
                 state.optimizer.learning_rate = rate

@@ -9,6 +9,7 @@ from torch import nn
 from atoll_api.names import StepName
 from atoll_api.spec.merging import IterativeMerge
 from atoll_api.work_order import IslandOrder, MergingOrder
+from atoll_worker import device
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.exchange.encoding import received
 from atoll_worker.merge.course import Course, GossipCourse, MixingCourse
@@ -82,7 +83,8 @@ def train_member(member: Member, task: Task, dataset: Dataset, world: World) -> 
     merging = Merging(rules, world.context.artifacts, member.around, member.network)
     loss_of = expert_loss(task, job.train, job.batch_size)
     state = train(_run(member), fresh, loss_of, world, merging)
-    tensors = received(state.model.state_dict(), order.encoding, rules.base)
+    last = device.on_cpu(state.model.state_dict())
+    tensors = received(last, order.encoding, rules.base)
     state.model.load_state_dict(tensors)
     after = holdout_loss(task, state.model, job)
     metadata: dict[str, JsonValue] = {

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from atoll_api import names
 from atoll_api.spec.exchange import Encoding
 from atoll_api.spec.merging import OuterNesterov
+from atoll_worker import device
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError, UnavailableError
 from atoll_worker.exchange.encoding import encode, received
 from atoll_worker.exchange.manifest import ABSENCE
@@ -152,7 +153,7 @@ class Merging:
         """Offer again what this island offered before it was started again."""
         if self._rules.outer is not None and not _below("anchor/", state.kept):
             floats = _trained_floats(state.model)
-            _keep(state, "anchor/", {name: it.clone() for name, it in floats.items()})
+            _keep(state, "anchor/", floats)
             _keep(state, "momentum/", {n: torch.zeros_like(it).float() for n, it in floats.items()})
         for number in _outstanding(state):
             self._offer(number, _below(f"snapshots/{number}/", state.kept))
@@ -194,7 +195,7 @@ class Merging:
 
     def _own(self, state: TrainingState) -> dict[str, Tensor]:
         """The weights now, as their readers will have them."""
-        copied = {name: it.detach().clone() for name, it in state.model.state_dict().items()}
+        copied = device.on_cpu(state.model.state_dict(), copy=True)
         return dict(received(copied, self._rules.encoding, self._rules.base))
 
     def _ref(self, number: int) -> names.Ref:
@@ -277,7 +278,7 @@ class Merging:
         """
         if self._rules.outer is not None or self._rules.encoding == "Raw":
             return dict(mean)
-        raw = state.model.state_dict()
+        raw = device.on_cpu(state.model.state_dict())
         return {
             name: it + (raw[name] - own[name]) if it.is_floating_point() else it
             for name, it in mean.items()
@@ -344,7 +345,7 @@ class Merging:
             found = self._take(candidate, 0, self._clock() + self._rules.deadline_seconds, pause)
             if isinstance(found, _Taken):
                 move = self._network.move(found.tensors, self._own(state))
-                state.model.load_state_dict(move(state.model.state_dict()))
+                state.model.load_state_dict(move(device.on_cpu(state.model.state_dict())))
                 state.optimizer.load(_moved(state, move))
                 return True
         return False
@@ -383,7 +384,7 @@ class Merging:
             "snapshots": {str(other): digest for other, digest in digests.items()},
             "absent": {str(other): why for other, why in absent.items()},
             "shares": {str(other): share for other, share in sorted(shares.items())},
-            "result": encode(Artifact(state.model.state_dict())).manifest.digest,
+            "result": encode(Artifact(device.on_cpu(state.model.state_dict()))).manifest.digest,
         }
         saved_by = self.ends[number] + number + 1  # see `checkpoint.number_of`
         self._records.append(_Record(saved_by, number, Artifact({}, record)))
@@ -444,16 +445,17 @@ def _outstanding(state: TrainingState) -> list[int]:
 
 
 def _trained_floats(model: nn.Module) -> dict[str, Tensor]:
-    """What an outer optimizer moves: a variance of BatchNorm that overshoots is negative."""
+    """Copies of what an outer optimizer moves: a variance of BatchNorm that overshoots is negative."""
     buffers = {name for name, _ in model.named_buffers()}
     found = model.state_dict().items()
-    return {name: it for name, it in found if it.is_floating_point() and name not in buffers}
+    moved = {name: it for name, it in found if it.is_floating_point() and name not in buffers}
+    return device.on_cpu(moved, copy=True)
 
 
 def _moved(state: TrainingState, move: Move) -> dict[str, Tensor]:
     """The optimizer's state in another basis: its moments are shaped like the parameters."""
     trained = [name for name, it in state.model.named_parameters() if it.requires_grad]
-    moved = dict(state.optimizer.state())
+    moved = device.on_cpu(state.optimizer.state())
     for kind in ("mean", "square"):
         found = move({name: moved[f"{index}/{kind}"] for index, name in enumerate(trained)})
         moved |= {f"{index}/{kind}": found[name] for index, name in enumerate(trained)}

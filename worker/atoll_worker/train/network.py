@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from atoll_api.spec.merging import Align
 from atoll_api.work_order import IslandOrder
+from atoll_worker import device
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.part import Part
 from atoll_worker.merge.align import align
@@ -70,8 +71,9 @@ class TaskNetwork:
         )
         size = self._order.training.batch_size_per_island
         batches = (self._part.draw(size, generator)[0] for _ in range(_BATCHES))
-        inputs = (self._task.corrupt(batch, generator) for batch in batches)
-        reestimate(model, inputs, self._task.predict)
+        inputs = (device.follow(self._task.corrupt(it, generator), model) for it in batches)
+        with device.placed(model):
+            reestimate(model, inputs, self._task.predict)
 
     def statistics(self, model: nn.Module) -> dict[str, Tensor]:
         """Norm statistics of a model by name; none for networks without."""

@@ -42,7 +42,10 @@ class AdamW:
         self._values = [parameter.detach() for parameter in parameters]  # the same memory
         self._means = [torch.zeros_like(value) for value in self._values]
         self._squares = [torch.zeros_like(value) for value in self._values]
-        self._steps = [torch.zeros(()) for _ in self._values]
+        # fused, a GPU counts itself; else the CPU does
+        self._steps = [
+            torch.zeros((), device=value.device if self._fused else "cpu") for value in self._values
+        ]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from atoll_worker import device
 from atoll_worker.errors import BadTaskError, WorkerError
 from atoll_worker.tasks.base import Batch, Inputs, SampleSpec, Task
 from atoll_worker.tasks.registry import one_line
@@ -32,7 +33,7 @@ def build_model(task: Task, sample: SampleSpec, seed: int) -> nn.Module:
 
 
 def try_task(task: Task, model: nn.Module, batch: Batch) -> tuple[Inputs, int]:
-    """Run one training step's calls on a copy of the model.
+    """Run one training step's calls on a copy of the model, on the device.
 
     Returns:
         The inputs that `corrupt` made, and the FLOPs of forward and backward of this batch.
@@ -41,18 +42,18 @@ def try_task(task: Task, model: nn.Module, batch: Batch) -> tuple[Inputs, int]:
         BadTaskError: a call raises, or returns something of the wrong shape.
     """
     _check_contract(task)
-    trial = copy.deepcopy(model)
+    trial = copy.deepcopy(model).to(device.chosen())
     kept: list[Inputs] = []
 
     def loss() -> Tensor:
         kept.append(_corrupt(task, batch))
-        return _losses(task, trial, kept[-1]).mean()
+        return _losses(task, trial, device.follow(kept[-1], trial)).mean()
 
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=device.generators()):
         torch.manual_seed(0)
         try:
             flops = training_flops(loss)
-        except WorkerError:
+        except (WorkerError, torch.OutOfMemoryError):  # a GPU too small breaks no protocol
             raise
         except Exception as error:  # a user's task may raise anything
             raise _broken("a training step", f"raised {one_line(error)}") from error

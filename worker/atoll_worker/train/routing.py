@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atoll_api.spec.strategy import LearnedRouter as RouterSettings
+from atoll_worker import device
 from atoll_worker.data.part import Part
 from atoll_worker.ensemble.router import RouterNet
 from atoll_worker.tasks.base import Inputs, SampleSpec, Task
@@ -49,9 +50,9 @@ def router_loss(task: Task, part: Part, island_N: Tensor, batch_size: int) -> Lo
 
     def loss_of(model: nn.Module, generator: torch.Generator) -> Tensor:
         batch, index_B = part.draw(batch_size, generator)
-        inputs = task.corrupt(batch, generator)
+        inputs = device.follow(task.corrupt(batch, generator), model)
         logits_BK = model(inputs.x_BD, inputs.time_B, inputs.label_B)
-        return F.cross_entropy(logits_BK, island_N.index_select(0, index_B))
+        return F.cross_entropy(logits_BK, device.beside(island_N.index_select(0, index_B), model))
 
     return loss_of
 
@@ -79,12 +80,13 @@ def judge(task: Task, router: nn.Module, part: Part, island_N: Tensor, seed: int
     """The router's probabilities on corrupted holdout samples."""
     probabilities, islands, times = [], [], []
     router.eval()
-    with torch.inference_mode():
-        for inputs, index_B in judged_inputs(task, part, seed):
+    with device.placed(router), torch.inference_mode():
+        for drawn, index_B in judged_inputs(task, part, seed):
+            inputs = device.follow(drawn, router)
             logits_BK = router(inputs.x_BD, inputs.time_B, inputs.label_B)
-            probabilities.append(logits_BK.double().softmax(dim=1))
+            probabilities.append(logits_BK.cpu().double().softmax(dim=1))
             islands.append(island_N[index_B])
-            times.append(inputs.time_B)
+            times.append(drawn.time_B)
     router.train()
     return Judged(torch.cat(probabilities), torch.cat(islands), torch.cat(times))
 

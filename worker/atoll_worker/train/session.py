@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from atoll_api.names import StepName
+from atoll_worker import device
 from atoll_worker.errors import DisruptedError
 from atoll_worker.exchange.traffic import TRAINING
 from atoll_worker.ports import Context, ProgressReport, WireBytes
@@ -102,7 +103,7 @@ def train(
     world: "World",
     rounds: Rounds | None = None,
 ) -> TrainingState:
-    """Train from the newest readable checkpoint, or from the start, to the end.
+    """Train from the newest readable checkpoint, or from the start, to the end; on the device.
 
     Args:
         run: what to train, and for how long.
@@ -115,8 +116,9 @@ def train(
         NotFiniteError: the loss became NaN or infinite; nothing of it is saved.
         DisruptedError: told to stop; a checkpoint is saved.
     """
+    where = device.chosen()
     resumed = resume(
-        world.context.artifacts, run.step_name, lambda: start_state(model(), run.settings)
+        world.context.artifacts, run.step_name, lambda: start_state(model().to(where), run.settings)
     )
     state = resumed.state
     world.meter.start()
@@ -233,7 +235,7 @@ class _SessionObserver:
         self._writer.close()
 
     def _said(self, state: TrainingState) -> str:
-        notes = (self._note, *_notes_of(state), self._waits_for)
+        notes = (device.described(), self._note, *_notes_of(state), self._waits_for)
         return "; ".join(filter(None, notes))
 
     def _due(self, state: TrainingState) -> None:
@@ -284,5 +286,9 @@ def _notes_of(state: TrainingState) -> tuple[str, ...]:
 
 
 def use_threads(threads: int) -> None:
-    """Fix torch's threads: two of them add in another order than one."""
+    """Fix torch's threads: two of them add in another order than one. And choose the device.
+
+    Before a task is loaded: see `device`.
+    """
     torch.set_num_threads(threads)
+    device.chosen()
