@@ -35,6 +35,8 @@ ADDRESS = "127.0.0.1:7000"
 class FakeRuntime:
     """Implements `runtime.Runtime`. The public attributes and the verbs below drive it."""
 
+    starts_at_once = 2
+
     def __init__(self, max_restarts: int = 3, start_time: float = 0.0) -> None:
         self.max_restarts = max_restarts
         self.clock = start_time

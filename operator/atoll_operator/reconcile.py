@@ -3,11 +3,14 @@
 Knows the Runtime protocol and no runtime, so a laptop and a cluster run the same passes.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from atoll_api.spec import TrainingJob
 from atoll_operator.plan.events import events
-from atoll_operator.plan.model import Ongoing, Outcome, Plan
+from atoll_operator.plan.model import Action, Ongoing, Outcome, Plan, StartStep
 from atoll_operator.plan.plan import plan
 from atoll_operator.plan.status import ended_in, status
 from atoll_operator.runtime import Runtime
@@ -22,8 +25,7 @@ async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
     observed = replace(await runtime.observe(), ended=ended_in(previous))
     now = runtime.now()
     decided = plan(job.spec, observed, now)
-    for action in decided.actions:
-        await runtime.apply(action)
+    await _apply(runtime, decided.actions)
     if observed.ended is not None and not decided.actions:
         return decided  # all has been said; the world it was said of may be gone by now
     current = status(job.spec, observed, decided, previous, now)
@@ -39,3 +41,15 @@ async def run_until_ended(job: TrainingJob, runtime: Runtime) -> Outcome:
         if not isinstance(decided.outcome, Ongoing) and not decided.actions:
             return decided.outcome
         await runtime.wait(RESYNC_SECONDS)
+
+
+async def _apply(runtime: Runtime, actions: Sequence[Action]) -> None:
+    """In their order; steps that start, several at once, for none waits for another of them."""
+    for kind, alike in groupby(actions, key=type):
+        several = tuple(alike)
+        at_once = runtime.starts_at_once if kind is StartStep else 1
+        for first in range(0, len(several), at_once):
+            applied = (runtime.apply(it) for it in several[first : first + at_once])
+            for ended in await asyncio.gather(*applied, return_exceptions=True):
+                if isinstance(ended, BaseException):
+                    raise ended

@@ -14,6 +14,11 @@ from atoll_operator.plan.model import Action, Observed
 class Runtime(Protocol):
     """One job's world. All methods may be called again after any of them raised."""
 
+    @property
+    def starts_at_once(self) -> int:
+        """How many steps it can be told to start at the same time."""
+        ...
+
     async def observe(self) -> Observed:
         """The level of the world now. Never starts, stops or repairs anything."""
         ...

@@ -37,6 +37,9 @@ HUB_KEPT_SECONDS: Final = 24 * 3600.0
 DIRTY_SECONDS: Final = 1.0
 """Until a look at what the last pass has begun, should no watch say so."""
 
+_ISLANDS_A_SECOND: Final = 2000
+"""Looked at for one job, at most: a tenth of a core, where a pass takes 50 us an island."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -102,6 +105,12 @@ class Controller:
         if view is not None and view.uid == uid:
             del self._views[key]
             self._known.pop(key, None)
+
+    def rest(self, key: Key) -> float:
+        """Seconds between two passes that changes cause: a pass looks at every island."""
+        known = self._known.get(key)
+        parsed = known and known.parsed
+        return parsed[1].spec.islands.count / _ISLANDS_A_SECOND if parsed else 0.0
 
     async def work(self, key: Key) -> float | None:
         """One pass; seconds until the next, None when nothing is left to do.

@@ -77,7 +77,7 @@ class _Operator:
         candidate = Candidate(lease, new_identity(settings.pod), LeaseTiming(10.0, 7.0, 2.0))
         self._settings = settings
         self._elector = Elector(api, candidate, chance, on_trouble=_say_trouble("the lease"))
-        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, _say_pass)
+        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, _say_pass, self._rest)
         self._queue.pause()
         wiring = Wiring(self._queue.add, chance, _say_trouble("a watch"))
         self._world = World(api, settings.namespaces, wiring)
@@ -92,6 +92,9 @@ class _Operator:
             return not self._world.is_synced() or self._world.age() < _DEAF_SECONDS
 
         return {"/healthz": hears, "/readyz": self._world.is_synced}
+
+    def _rest(self, key: Key) -> float:
+        return self._controller.rest(key)  # which is made after the queue
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop, or until something that must go on has ended."""

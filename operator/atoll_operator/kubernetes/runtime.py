@@ -108,6 +108,7 @@ class KubernetesRuntime:
         saw: told of the TrainingJob as it is after a write.
         reporter: the name of this operator's pod, for events.
         clock: monotonic seconds.
+        starts_at_once: requests of one job that wait for the API server together.
     """
 
     api: Api
@@ -117,6 +118,7 @@ class KubernetesRuntime:
     saw: Callable[[JobView], None]
     reporter: str
     clock: Callable[[], float] = time.monotonic
+    starts_at_once: int = 16
     _began: set[str] = field(default_factory=set)
     """Names of Jobs that this pass has created or deleted: islands may share one."""
 

@@ -45,10 +45,23 @@ class WorkQueue(Generic[K]):
         backoff: Backoff,
         chance: Callable[[], float],
         on_pass: Callable[[Pass[K]], None] = lambda _: None,
+        rest: Callable[[K], float] = lambda _: 0.0,
     ) -> None:
+        """Of no keys.
+
+        Args:
+            backoff: after failures.
+            chance: numbers in [0, 1), for backoff.
+            on_pass: told of every pass.
+            rest: seconds after a pass in which a key that is not urgent waits: what changes often
+                and is long to look at is looked at for many changes at once.
+        """
         self._backoff = backoff
         self._chance = chance
         self._on_pass = on_pass
+        self._rest = rest
+        self._rests: dict[K, float] = {}
+        """Until when keys wait."""
         self._urgent: deque[K] = deque()
         self._ready: deque[K] = deque()
         self._ready_since: dict[K, float] = {}
@@ -76,6 +89,10 @@ class WorkQueue(Generic[K]):
         if key in self._working:
             self._again.add(key)
         elif key not in self._ready_since:
+            left = self._rests.get(key, 0.0) - _now()
+            if left > 0 and not urgent:
+                self.add_after(key, left)
+                return
             (self._urgent if urgent else self._ready).append(key)
             self._ready_since[key] = _now()
             self._start_work()
@@ -138,6 +155,7 @@ class WorkQueue(Generic[K]):
 
     def _begin_pass(self, group: asyncio.TaskGroup, work: Work[K], key: K) -> None:
         self._working.add(key)
+        self._rests.pop(key, None)
         waited_seconds = _now() - self._ready_since.pop(key)
         group.create_task(self._pass(work, key, waited_seconds))
 
@@ -165,6 +183,8 @@ class WorkQueue(Generic[K]):
 
     def _end_pass(self, key: K) -> None:
         self._working.discard(key)
+        if (rest := self._rest(key)) > 0:
+            self._rests[key] = _now() + rest
         if key in self._again:
             self._again.discard(key)
             self.add(key)

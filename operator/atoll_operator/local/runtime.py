@@ -47,6 +47,9 @@ class Listeners:
 class LocalRuntime:
     """Implements `runtime.Runtime`; needs a running event loop and the folder's lock."""
 
+    starts_at_once = 1
+    """A process is started in a moment, and the places are given in order."""
+
     def __init__(
         self,
         job: TrainingJob,

@@ -80,6 +80,42 @@ async def test_what_is_urgent_comes_first_and_in_its_order() -> None:
     assert [key for _, key in shop.began] == ["busy", "new", "newer", "old", "older"]
 
 
+def _large_ones(key: str) -> float:
+    return 1.0 if key == "large" else 0.0
+
+
+@in_virtual_time
+async def test_many_changes_of_a_large_key_are_one_look() -> None:
+    shop = Workshop(seconds=0.1)
+    queue: WorkQueue[str] = WorkQueue(BACKOFF, lambda: 0.0, rest=_large_ones)
+    run = asyncio.ensure_future(queue.run(shop.work, 2))
+    for _ in range(43):
+        queue.add("large")
+        queue.add("small")
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
+    assert [at for at, key in shop.began if key == "large"] == pytest.approx(
+        [0, 1.1, 2.2, 3.3, 4.4]
+    )
+    assert len([key for _, key in shop.began if key == "small"]) > 20
+    queue.stop()
+    await run
+
+
+@in_virtual_time
+async def test_what_is_urgent_does_not_rest() -> None:
+    shop = Workshop(seconds=0.1)
+    queue: WorkQueue[str] = WorkQueue(BACKOFF, lambda: 0.0, rest=lambda _: 1.0)
+    run = asyncio.ensure_future(queue.run(shop.work, 1))
+    queue.add("a")
+    await asyncio.sleep(0.2)
+    queue.add("a", urgent=True)
+    await asyncio.sleep(0.2)
+    assert [at for at, _ in shop.began] == pytest.approx([0, 0.2])
+    queue.stop()
+    await run
+
+
 @in_virtual_time
 async def test_a_key_that_waits_is_worked_on_once() -> None:
     shop = Workshop()
