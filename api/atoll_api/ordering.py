@@ -13,6 +13,7 @@ from atoll_api.spec.strategy import Combine, LearnedRouter, Router
 from atoll_api.units import size_bytes
 from atoll_api.work_order import (
     NOBODY,
+    STARTUP_SECONDS,
     BaselineOrder,
     EvaluateOrder,
     HubOrder,
@@ -47,7 +48,7 @@ class Place:
     """What an island's neighbours dial, if that is another."""
     publish_page: bool = False
     """Whether the report's files are published too, since nobody can open that folder."""
-    startup_seconds: int = 180
+    startup_seconds: int = STARTUP_SECONDS
     """How long a process waits for the hub before it gives up."""
 
 

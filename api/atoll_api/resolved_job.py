@@ -35,7 +35,7 @@ STORE_FOLDER: Final = "/var/lib/atoll"
 """Where a hub keeps artifacts."""
 SCRATCH_FOLDER: Final = "/scratch"
 """Of every process: its root is read-only."""
-STARTUP_SECONDS: Final = 24 * 3600
+CLUSTER_STARTUP_SECONDS: Final = 24 * 3600
 """How long a process waits for the hub: the first step is started with it, and a node for it may
 take long to be found. A hub that cannot be is the operator's to see; giving up here would count
 as a failure of the step."""
@@ -87,7 +87,7 @@ def order_of(resolved: ResolvedJob, process: Process) -> WorkOrder:
         listen_port=names.ISLAND_PORT,
         advertised=f"{pod}:{names.ISLAND_PORT}",
         publish_page=True,
-        startup_seconds=STARTUP_SECONDS,
+        startup_seconds=CLUSTER_STARTUP_SECONDS,
     )
     return work_order(resolved.job, resolved.spec, process, place)
 

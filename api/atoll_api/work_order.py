@@ -60,6 +60,8 @@ __all__ = [
     "refs_written",
 ]
 
+STARTUP_SECONDS: Final = 180
+"""Importing torch alone took 25 s on a loaded machine."""
 OPTIMIZER_IMPLEMENTATION: Literal["fused"] = "fused"
 """Fused, foreach and single-tensor AdamW each repeat themselves bit for bit, but differ from
 one another: the implementation is a part of the result."""
@@ -70,8 +72,8 @@ class WorkerOrder(Order):
 
     hub: str
     """HOST:PORT."""
-    startup_seconds: int = 180
-    """How long to wait for the hub. Importing torch alone took 25 s on a loaded machine."""
+    startup_seconds: int = STARTUP_SECONDS
+    """How long to wait for the hub."""
     seed: int
     threads: int = Field(default=1, ge=1)
 

@@ -32,7 +32,7 @@ from typing import Final
 
 import grpc
 from commands import Answer, Commanded
-from costs import forget_peak, memory_bytes
+from costs import cpu_seconds, forget_peak, memory_bytes
 from figures import Figure, Target, median, parser, say, tell
 from papers import JOB, new_authority, paper
 
@@ -93,7 +93,7 @@ class Hub:
             env=hub_environment(os.environ),
         )
         self.ready_seconds = self._wait(ready, began)
-        self.cpu_seconds = self._cpu_seconds()
+        self.cpu_seconds = cpu_seconds(self._process.pid)
         self.address = str(json.loads(ready.read_text())["address"])
 
     def _wait(self, ready: Path, began: float) -> float:
@@ -122,10 +122,6 @@ class Hub:
     def peak(self) -> float:
         """The highest RSS since then, in MB."""
         return memory_bytes("VmHWM", self._process.pid) / 1e6
-
-    def _cpu_seconds(self) -> float:
-        fields = self._proc("stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _proc(self, name: str) -> Path:
         return Path(f"/proc/{self._process.pid}/{name}")

@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Final
 
 from audit_log import AuditLog, Request
-from costs import memory_bytes
+from costs import cpu_seconds, memory_bytes
 from figures import Figure, Target, parser, say, tell
 from hub import running
 from operator_nodes import PLACEMENT, simulated_nodes
@@ -237,10 +237,10 @@ async def light(lab: Lab, effort: Effort) -> list[Figure]:
 async def burst(lab: Lab, effort: Effort) -> list[Figure]:
     """Many users at once."""
     async with lab.operator() as operator:
-        cpu = _cpu_seconds(operator.pid)
+        cpu = cpu_seconds(operator.pid)
         await _submit_all(lab, effort.burst, 1)
         await until("all have a Job", lambda: len(lab.first_jobs()) == effort.burst)
-        cpu = _cpu_seconds(operator.pid) - cpu
+        cpu = cpu_seconds(operator.pid) - cpu
     submitted = lab.created("trainingjobs").values()
     begun = [it for name, it in lab.created("jobs").items() if name.endswith("-partition")]
     first = min(it.received for it in submitted)
@@ -264,12 +264,12 @@ async def wide(lab: Lab, effort: Effort) -> list[Figure]:
         return [it for name, it in lab.created("jobs").items() if "-island-" in name]
 
     async with lab.operator() as operator:
-        cpu = _cpu_seconds(operator.pid)
+        cpu = cpu_seconds(operator.pid)
         await lab.submit("wide", job_spec(count))
         await until("all islands have a Job", lambda: len(made()) == count)
         times = sorted(it.answered for it in made())
         await until("it is complete", lambda: _all_in(lab, "Complete", 1))
-        cpu = _cpu_seconds(operator.pid) - cpu
+        cpu = cpu_seconds(operator.pid) - cpu
     ended = max(it.answered for it in lab.requests() if it.resource == "trainingjobs/status")
     mine = [it for it in lab.requests() if it.agent == "atoll-operator" and it.is_write]
     seconds = times[-1] - times[0]
@@ -297,9 +297,9 @@ async def fleet(lab: Lab, effort: Effort) -> list[Figure]:
         await until("all islands train", all_train)
         took = time.monotonic() - began
         await asyncio.sleep(20)  # the last writes
-        cpu, since = _cpu_seconds(operator.pid), time.monotonic()
+        cpu, since = cpu_seconds(operator.pid), time.monotonic()
         await asyncio.sleep(30)
-        share = (_cpu_seconds(operator.pid) - cpu) / (time.monotonic() - since)
+        share = (cpu_seconds(operator.pid) - cpu) / (time.monotonic() - since)
         now = memory_bytes("VmRSS", operator.pid) / 1e6
         peak = memory_bytes("VmHWM", operator.pid) / 1e6
     return [
@@ -361,11 +361,6 @@ def _free_port() -> int:
 
 def _p99(ordered: list[float]) -> float:
     return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-
-
-def _cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager

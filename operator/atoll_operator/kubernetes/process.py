@@ -77,7 +77,7 @@ class _Operator:
         candidate = Candidate(lease, new_identity(settings.pod), LeaseTiming(10.0, 7.0, 2.0))
         self._settings = settings
         self._elector = Elector(api, candidate, chance, on_trouble=_say_trouble("the lease"))
-        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, _say_pass, self._rest)
+        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, _say_pass)
         self._queue.pause()
         wiring = Wiring(self._queue.add, chance, _say_trouble("a watch"))
         self._world = World(api, settings.namespaces, wiring)
@@ -93,9 +93,6 @@ class _Operator:
 
         return {"/healthz": hears, "/readyz": self._world.is_synced}
 
-    def _rest(self, key: Key) -> float:
-        return self._controller.rest(key)  # which is made after the queue
-
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop, or until something that must go on has ended."""
         handled = handlers.registry(self._controller, self._queue)
@@ -109,7 +106,8 @@ class _Operator:
             asyncio.create_task(self._lead(), name="lead"),
         ]
         working = asyncio.create_task(
-            self._queue.run(self._controller.work, self._settings.workers), name="queue"
+            self._queue.run(self._controller.work, self._settings.workers, self._controller.rest),
+            name="queue",
         )
         told = asyncio.create_task(stop.wait(), name="stop")
         try:

@@ -37,6 +37,10 @@ class Pass(Generic[K]):
     error: Exception | None = None
 
 
+def _no_rest(_: object) -> float:
+    return 0.0
+
+
 class WorkQueue(Generic[K]):
     """Keys may be added at any time, before it runs too: they wait."""
 
@@ -45,21 +49,11 @@ class WorkQueue(Generic[K]):
         backoff: Backoff,
         chance: Callable[[], float],
         on_pass: Callable[[Pass[K]], None] = lambda _: None,
-        rest: Callable[[K], float] = lambda _: 0.0,
     ) -> None:
-        """Of no keys.
-
-        Args:
-            backoff: after failures.
-            chance: numbers in [0, 1), for backoff.
-            on_pass: told of every pass.
-            rest: seconds after a pass in which a key that is not urgent waits: what changes often
-                and is long to look at is looked at for many changes at once.
-        """
         self._backoff = backoff
         self._chance = chance
         self._on_pass = on_pass
-        self._rest = rest
+        self._rest: Callable[[K], float] = _no_rest
         self._rests: dict[K, float] = {}
         """Until when keys wait."""
         self._urgent: deque[K] = deque()
@@ -129,12 +123,18 @@ class WorkQueue(Generic[K]):
         """Begin no more work; `run` returns when what has begun has ended."""
         self._stopped.set()
 
-    async def run(self, work: Work[K], workers: int) -> None:
+    async def run(self, work: Work[K], workers: int, rest: Callable[[K], float] = _no_rest) -> None:
         """Work on the keys until `stop`. Cancelling it cancels what has begun.
 
         An `Exception` of the work counts as a failure; any other is raised, in a group.
+
+        Args:
+            work: a pass over one key.
+            workers: passes at the same time.
+            rest: seconds after a pass in which a key that is not urgent waits: what changes often
+                and is long to look at is looked at for many changes at once.
         """
-        self._workers = workers
+        self._workers, self._rest = workers, rest
         async with asyncio.TaskGroup() as group:
             self._begin = lambda key: self._begin_pass(group, work, key)
             try:

@@ -11,6 +11,7 @@ from kube_objects import core_event
 from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until, running
 from virtual_time import in_virtual_time
 
+from atoll_api.status import Condition
 from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
 from atoll_operator.kubernetes.api import Json, Key, Resource
 from atoll_operator.kubernetes.fake_api import FakeApi
@@ -203,9 +204,7 @@ async def test_an_island_that_is_given_up_fails_the_job() -> None:
     cluster = Cluster(failing={"digits-island-1"})
     cluster.submit(job_document(**ENSEMBLE))
     assert await run_until(cluster, _another(cluster), "Failed", ENOUGH)
-    status = cluster.job().status
-    assert status is not None
-    (failed,) = (it for it in status.conditions if it.type == "Failed")
+    failed = _condition(cluster, "Failed")
     assert failed.reason == "QuorumLost"
     assert "island-1" in failed.message
 
@@ -338,9 +337,7 @@ async def test_what_is_probably_not_meant_is_told_where_the_job_is_accepted() ->
     store = {"type": "ObjectStore", "objectStore": {"url": "s3://bucket"}}
     cluster.submit(job_document(**ENSEMBLE, artifacts={"storage": store}))
     assert await run_until(cluster, _another(cluster), "Running", ENOUGH)
-    status = cluster.job().status
-    assert status is not None
-    (accepted,) = (it for it in status.conditions if it.type == "Accepted")
+    accepted = _condition(cluster, "Accepted")
     assert accepted.status == "True"
     assert "; warning: spec.network.egress: on a cluster" in accepted.message
 
@@ -350,9 +347,7 @@ async def test_a_job_with_problems_is_told_all_of_them_and_starts_nothing() -> N
     cluster = Cluster()
     cluster.submit(job_document(**{"islands.quorum": 9, "islands.overrides": [{"island": 7}]}))
     assert await run_until(cluster, _another(cluster), "Failed", ENOUGH)
-    status = cluster.job().status
-    assert status is not None
-    (accepted,) = (it for it in status.conditions if it.type == "Accepted")
+    accepted = _condition(cluster, "Accepted")
     assert (accepted.status, accepted.reason) == ("False", "Invalid")
     assert "islands.quorum" in accepted.message
     assert "there is no island 7" in accepted.message
@@ -366,6 +361,13 @@ async def test_a_job_of_another_manager_is_left_alone() -> None:
     assert not await run_until(cluster, _another(cluster), "Complete", 20.0)
     assert cluster.job().status is None
     assert not objects_of(cluster)
+
+
+def _condition(cluster: Cluster, kind: str) -> Condition:
+    status = cluster.job().status
+    assert status is not None
+    (found,) = (it for it in status.conditions if it.type == kind)
+    return found
 
 
 def _another(cluster: Cluster) -> OperatorProcess:

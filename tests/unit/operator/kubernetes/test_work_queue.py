@@ -87,8 +87,8 @@ def _large_ones(key: str) -> float:
 @in_virtual_time
 async def test_many_changes_of_a_large_key_are_one_look() -> None:
     shop = Workshop(seconds=0.1)
-    queue: WorkQueue[str] = WorkQueue(BACKOFF, lambda: 0.0, rest=_large_ones)
-    run = asyncio.ensure_future(queue.run(shop.work, 2))
+    queue: WorkQueue[str] = WorkQueue(BACKOFF, lambda: 0.0)
+    run = asyncio.ensure_future(queue.run(shop.work, 2, _large_ones))
     for _ in range(43):
         queue.add("large")
         queue.add("small")
@@ -105,8 +105,8 @@ async def test_many_changes_of_a_large_key_are_one_look() -> None:
 @in_virtual_time
 async def test_what_is_urgent_does_not_rest() -> None:
     shop = Workshop(seconds=0.1)
-    queue: WorkQueue[str] = WorkQueue(BACKOFF, lambda: 0.0, rest=lambda _: 1.0)
-    run = asyncio.ensure_future(queue.run(shop.work, 1))
+    queue: WorkQueue[str] = WorkQueue(BACKOFF, lambda: 0.0)
+    run = asyncio.ensure_future(queue.run(shop.work, 1, lambda _: 1.0))
     queue.add("a")
     await asyncio.sleep(0.2)
     queue.add("a", urgent=True)
