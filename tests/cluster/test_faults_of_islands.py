@@ -96,7 +96,7 @@ def test_a_storage_class_that_is_not_there_keeps_the_hub(lab: Kubectl) -> None:
 
     def said(status: dict[str, Any]) -> bool:
         waits = condition(status, "Running").get("message", "")
-        return "unbound immediate PersistentVolumeClaims" in waits
+        return 'storageclass.storage.k8s.io "absent" not found' in waits
 
     status = until(lab, "classless", said, 120)
     assert condition(status, "Running")["reason"] == "StartingHub"

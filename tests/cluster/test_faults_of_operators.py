@@ -107,8 +107,9 @@ def test_a_leader_that_wakes_up_when_another_leads_changes_nothing(
     assert taken.pod != leader
     lab.until(leader, lambda it: it["status"]["containerStatuses"][0]["restartCount"] > 0)
     until(lab, "asleep", in_state("Complete"), 300)
+    # Too late for its lease, it may end without a word; what is started in its place looks.
+    requests.first(lambda it: it.pod == leader and it.at > woken_at)
     own = [it for it in requests if it.pod == leader and it.at > woken_at]
-    assert own, "it did not look"
     assert [it for it in own if it.changed] == []
     assert_made_once(requests, "asleep")
     lab.run("delete", "trainingjob", "asleep")
