@@ -44,6 +44,33 @@ def settled(meter: WireMeter, expected: dict[str, tuple[int, int]]) -> dict[str,
     return seen
 
 
+def test_a_hub_that_moves_stays_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name stands for the address of its pod, which another pod has another of."""
+    hub = Peer()
+    with hub.listening:
+        found: list[str] = []
+        known = socket.getaddrinfo
+
+        def look_up(host: str, *more: object, **named: object) -> object:
+            if host != "hub.test":
+                return known(host, *more, **named)  # type: ignore[arg-type]
+            if not found:
+                raise socket.gaierror
+            return known(found[-1], *more, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        meter = WireMeter(f"hub.test:{hub.address.partition(':')[2]}")
+        meter.start()
+        near, far = hub.connect()
+        with near, far:
+            exchange(near, far, 500, 50)
+            nobody_knows = {"hub": (0, 0), "island": (0, 0), "other": (550, 550)}
+            assert settled(meter, nobody_knows) == nobody_knows
+            found.append("127.0.0.1")
+            expected = {"hub": (500, 50), "island": (0, 0), "other": (50, 500)}
+            assert settled(meter, expected) == expected
+
+
 def exchange(near: socket.socket, far: socket.socket, sent: int, received: int) -> None:
     near.sendall(bytes(sent))
     assert len(far.recv(sent, socket.MSG_WAITALL)) == sent

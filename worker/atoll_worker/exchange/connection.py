@@ -38,6 +38,7 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),  # a hub that restarts is back within a second
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),  # a hub that moved has another address
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )

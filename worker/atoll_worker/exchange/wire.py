@@ -51,6 +51,7 @@ class WireMeter:
             unknown: What everybody else is: `island` where islands dial each other.
         """
         self._unknown = unknown
+        self._hub = hub
         self._kinds = dict.fromkeys(_resolved(islands), "island") | dict.fromkeys(
             _resolved({hub}), "hub"
         )
@@ -110,7 +111,13 @@ class WireMeter:
             return None
         (sent,) = _U64.unpack_from(info, _BYTES_SENT)
         (received,) = _U64.unpack_from(info, _BYTES_RECEIVED)
-        return _Count(self._kinds.get(_plain(remote), self._unknown), sent, received)
+        return _Count(self._kind(_plain(remote)), sent, received)
+
+    def _kind(self, remote: tuple[str, int]) -> str:
+        """Asks anew where the hub is when it may have moved: another pod has another address."""
+        if remote not in self._kinds and self._hub.endswith(f":{remote[1]}"):
+            self._kinds |= dict.fromkeys(_resolved({self._hub}), "hub")
+        return self._kinds.get(remote, self._unknown)
 
 
 def _supported() -> bool:

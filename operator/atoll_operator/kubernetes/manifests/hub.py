@@ -39,13 +39,23 @@ def hub_stateful_set(blueprint: Blueprint, replicas: int = 1) -> Json:
 
 
 def hub_service(blueprint: Blueprint) -> Json:
-    """Where the hub answers, whichever pod it is."""
+    """Where the hub answers, whichever pod it is: a name of the pod's address, and no address more.
+
+    Addresses of Services are few on some clusters, and given out one after another: with them 300
+    jobs waited 40 s for theirs. Not only while it is ready: a name that was not there is remembered
+    by resolvers, and who asks too early waits longer.
+    """
     port = {"name": PORT_NAME, "port": names.HUB_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": blueprint.metadata(names.hub_object(blueprint.job), "hub"),
-        "spec": {"selector": names.selector(blueprint.job, "hub"), "ports": [port]},
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": names.selector(blueprint.job, "hub"),
+            "ports": [port],
+        },
     }
 
 

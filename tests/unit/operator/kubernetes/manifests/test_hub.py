@@ -47,6 +47,8 @@ def test_the_service_finds_the_pod_by_the_name_that_processes_were_told() -> Non
         it["name"]: it["containerPort"] for it in container_of(hub_stateful_set(drawn))["ports"]
     }
     assert named[service["spec"]["ports"][0]["targetPort"]] == int(port)
+    assert service["spec"]["clusterIP"] == "None", "addresses of Services run out"
+    assert service["spec"]["publishNotReadyAddresses"], "a name that is not there is remembered"
 
 
 def test_it_starts_from_its_order_and_is_asked_by_plain_http() -> None:
