@@ -57,7 +57,8 @@ class Hearing:
         self.bindings: dict[Ref, Binding] = {}
         self._client = client
         self._identity = identity
-        self._poll_seconds = poll_seconds
+        self.poll_seconds = poll_seconds
+        """Between two questions; may change."""
         self._clock = clock
         self._at: float | None = None
         self._ends: set[StepName] = set()
@@ -128,7 +129,7 @@ class Hearing:
     def _due(self, ended: set[StepName]) -> bool:
         if self._at is None or ended - self._ends:
             return True
-        return self._clock() - self._at >= self._poll_seconds
+        return self._clock() - self._at >= self.poll_seconds
 
     def _one(self, name: StepName, child: Child) -> Child:
         if child.state not in _ENDS or name in self._ends:

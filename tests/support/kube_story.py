@@ -44,11 +44,14 @@ class Hubs:
     bound: dict[str, dict[Ref, Binding]] = field(default_factory=dict)
     """By the uid of the job."""
     silent: bool = False
+    asked: int = 0
+    """How often for a snapshot."""
 
     async def snapshot(
         self, address: str, identity: Identity
     ) -> tuple[Mapping[StepName, StepProgress], Mapping[Ref, Binding]]:
         """What is bound; nobody reports progress."""
+        self.asked += 1
         if self.silent:
             raise HubUnavailableError(f"the hub at {address} did not answer")
         return {}, dict(self.bound.get(identity.process.job_uid, {}))

@@ -40,6 +40,9 @@ DIRTY_SECONDS: Final = 1.0
 _ISLANDS_A_SECOND: Final = 2000
 """Looked at for one job, at most: a tenth of a core, where a pass takes 50 us an island."""
 
+QUESTIONS_A_SECOND: Final = 50
+"""To hubs, at most, but for what has ended: a fifth of a core, where a question takes 4 ms."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -88,6 +91,8 @@ class Controller:
         self._clock = clock
         self._views: dict[Key, JobView] = {}
         self._known: dict[Key, _Known] = {}
+        self._ongoing: set[Key] = set()
+        """Jobs whose hubs are asked."""
 
     def __len__(self) -> int:
         return len(self._views)
@@ -104,7 +109,7 @@ class Controller:
         view = self._views.get(key)
         if view is not None and view.uid == uid:
             del self._views[key]
-            self._known.pop(key, None)
+            self._forget(key)
 
     def rest(self, key: Key) -> float:
         """Seconds between two passes that changes cause: a pass looks at every island."""
@@ -120,7 +125,7 @@ class Controller:
         """
         view = self._views.get(key)
         if view is None or view.deleting:
-            self._known.pop(key, None)
+            self._forget(key)
             return None
         known = self._known.get(key)
         if known is None or known.uid != view.uid:
@@ -143,6 +148,8 @@ class Controller:
         runtime = self._runtime(view, known, job)
         await runtime.follow_quorum()
         plan = await reconcile_once(job.model_copy(update={"spec": runtime.subject.spec}), runtime)
+        asked = isinstance(plan.outcome, Ongoing)
+        (self._ongoing.add if asked else self._ongoing.discard)(view.key)
         view = self._views.get(view.key, view)  # as this pass has written it
         if ended_in(view.status) is not None and not plan.actions:
             if hub_has_failed(runtime.scene):
@@ -169,8 +176,9 @@ class Controller:
             subject = Subject(view, spec, blueprint, accepted.at)
             if known.memory.hearing is None:
                 identity = hands.authority.identity(view.uid, accepted.trusted, datetime.now(UTC))
-                seconds = hands.settings.poll_seconds
+                seconds = self._poll_seconds()
                 known.memory.hearing = Hearing(hands.hub_client, identity, seconds, self._clock)
+            known.memory.hearing.poll_seconds = self._poll_seconds()
         return KubernetesRuntime(
             api=hands.api,
             subject=subject,
@@ -235,11 +243,19 @@ class Controller:
         if plan.actions:
             looks.append(DIRTY_SECONDS)
         if isinstance(plan.outcome, Ongoing):
-            looks.append(self._hands.settings.poll_seconds)
+            looks.append(self._poll_seconds())
             limit = spec.run_policy.active_deadline_seconds
             if limit is not None and view.status and view.status.start_time:
                 looks.append(seconds_of(view.status.start_time) + limit - self._now())
         return max(min(looks), 0.1)
+
+    def _poll_seconds(self) -> float:
+        """Between two questions to one hub: longer where there are many."""
+        return max(self._hands.settings.poll_seconds, len(self._ongoing) / QUESTIONS_A_SECOND)
+
+    def _forget(self, key: Key) -> None:
+        self._known.pop(key, None)
+        self._ongoing.discard(key)
 
 
 def _parsed(known: _Known, view: JobView) -> TrainingJob:

@@ -13,6 +13,7 @@ from virtual_time import in_virtual_time
 
 from atoll_api.status import Condition
 from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
+from atoll_operator.kubernetes import controller
 from atoll_operator.kubernetes.api import Json, Key, Resource
 from atoll_operator.kubernetes.fake_api import FakeApi
 from atoll_operator.kubernetes.fake_server import FakeServer
@@ -377,3 +378,23 @@ def _another(cluster: Cluster) -> OperatorProcess:
 def _change(cluster: Cluster, **spec: Any) -> None:
     key = Key(NAMESPACE, "digits")
     cluster.server.merge_patch(TRAINING_JOBS, key, {"spec": spec}, "")
+
+
+async def _questions(seconds: float) -> int:
+    """To the hub of one job whose islands train, within that time."""
+    cluster = Cluster(held={"digits-island-0", "digits-island-1"})
+    cluster.submit(job_document(**ENSEMBLE))
+    async with running(cluster):
+        await asyncio.sleep(30.0)
+        before = cluster.hubs.asked
+        await asyncio.sleep(seconds)
+        return cluster.hubs.asked - before
+
+
+@in_virtual_time
+async def test_hubs_are_asked_less_often_where_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await _questions(200.0) == 40
+    monkeypatch.setattr(controller, "QUESTIONS_A_SECOND", 0.05)  # as if 1000 jobs had one hub each
+    assert await _questions(200.0) == 10
