@@ -33,6 +33,7 @@ RUN python3 -m venv /tmp/installer \
 
 FROM operator-dependencies AS operator
 COPY api/atoll_api /app/atoll_api
+COPY telemetry/atoll_telemetry /app/atoll_telemetry
 COPY protos/gen/atoll /app/atoll
 COPY operator/atoll_operator /app/atoll_operator
 RUN /opt/atoll/bin/python -m compileall -q /app
@@ -58,6 +59,7 @@ RUN python3 -m venv /tmp/installer \
 
 FROM worker-dependencies AS worker
 COPY api/atoll_api /app/atoll_api
+COPY telemetry/atoll_telemetry /app/atoll_telemetry
 COPY protos/gen/atoll /app/atoll
 COPY worker/atoll_worker /app/atoll_worker
 RUN /opt/atoll/bin/python -m compileall -q /app

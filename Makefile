@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := api operator worker cli tools charts benchmarks examples tests
+CODE := api telemetry operator worker cli tools charts benchmarks examples tests
 OUT ?= runs/digits
 
 export OMP_NUM_THREADS ?= 1
@@ -73,12 +73,12 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	  --no-emit-index-url --no-header
 
 lock: ## Resolve pyproject.toml into the locks anew (needs uv)
-	$(COMPILE) --extra cli --extra objects --group dev pyproject.toml -o requirements.lock
-	$(COMPILE) --no-annotate --extra operator -c requirements.lock pyproject.toml \
+	$(COMPILE) --extra cli --extra objects --extra tracing --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --no-annotate --extra operator --extra tracing -c requirements.lock pyproject.toml \
 	  -o requirements-operator.lock
-	$(COMPILE) --no-annotate --extra worker --extra objects -c requirements.lock pyproject.toml \
+	$(COMPILE) --no-annotate --extra worker --extra objects --extra tracing -c requirements.lock pyproject.toml \
 	  -o requirements-worker.lock
-	$(COMPILE) --no-annotate --extra worker --extra objects -c requirements.lock pyproject.toml \
+	$(COMPILE) --no-annotate --extra worker --extra objects --extra tracing -c requirements.lock pyproject.toml \
 	  $(addprefix --no-emit-package ,$(GPU_ONLY)) -o requirements-worker-cpu.lock
 	echo "uv" | $(COMPILE) --no-annotate - -o tools/bootstrap.lock
 

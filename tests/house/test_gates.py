@@ -11,7 +11,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-COPIED = ("api", "operator", "worker", "cli", "protos", "tools", "charts", "pyproject.toml")
+COPIED = (
+    "api",
+    "telemetry",
+    "operator",
+    "worker",
+    "cli",
+    "protos",
+    "tools",
+    "charts",
+    "pyproject.toml",
+)
 
 
 @pytest.fixture
@@ -25,7 +35,9 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    roots = [str(tree / name) for name in ("api", "operator", "worker", "cli", "protos/gen")]
+    roots = [
+        str(tree / name) for name in ("api", "telemetry", "operator", "worker", "cli", "protos/gen")
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "NO_COLOR": "1"}
     return subprocess.run(
         command, cwd=tree, env=environment, capture_output=True, text=True, check=False

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("api", "operator", "worker", "cli")
+PACKAGES = ("api", "telemetry", "operator", "worker", "cli")
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common", "misc"}
 
 

@@ -1,0 +1,1 @@
+"""What operator, workers and command line share to be seen: metrics, logs and traces."""
