@@ -8,7 +8,6 @@ ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE} AS base
 # The root filesystem may be read-only: /tmp is what a pod has to give.
 ENV PATH=/opt/atoll/bin:$PATH \
-    PYTHONPATH=/app \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
@@ -36,7 +35,9 @@ COPY api/atoll_api /app/atoll_api
 COPY telemetry/atoll_telemetry /app/atoll_telemetry
 COPY protos/gen/atoll /app/atoll
 COPY operator/atoll_operator /app/atoll_operator
-RUN /opt/atoll/bin/python -m compileall -q /app
+# By a file of the environment, not by PYTHONPATH: that is the user's, for tasks of their own.
+RUN echo /app > "$(/opt/atoll/bin/python -c 'import site; print(site.getsitepackages()[0])')/atoll.pth" \
+ && /opt/atoll/bin/python -m compileall -q /app
 LABEL org.opencontainers.image.description="Turns TrainingJobs into islands, and watches over them"
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
@@ -62,7 +63,9 @@ COPY api/atoll_api /app/atoll_api
 COPY telemetry/atoll_telemetry /app/atoll_telemetry
 COPY protos/gen/atoll /app/atoll
 COPY worker/atoll_worker /app/atoll_worker
-RUN /opt/atoll/bin/python -m compileall -q /app
+# By a file of the environment, not by PYTHONPATH: that is the user's, for tasks of their own.
+RUN echo /app > "$(/opt/atoll/bin/python -c 'import site; print(site.getsitepackages()[0])')/atoll.pth" \
+ && /opt/atoll/bin/python -m compileall -q /app
 LABEL org.opencontainers.image.description="One step of a TrainingJob: args are the path of a work order"
 USER 65532:65532
 # glibc as docs/decisions/0006 measured it: memory that moved weights goes back.

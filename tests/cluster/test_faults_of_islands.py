@@ -53,7 +53,7 @@ def test_a_task_that_cannot_be_imported_is_not_tried_again(lab: Kubectl) -> None
     broken = {"island": 1, "template": {"env": [{"name": "LICENSE", "value": "expired"}]}}
     template = {
         **SMALL["template"],
-        "env": [{"name": "PYTHONPATH", "value": "/app:/tasks"}],
+        "env": [{"name": "PYTHONPATH", "value": "/tasks"}],
         "volumes": [{"name": "tasks", "mountPath": "/tasks", "configMap": {"name": "tasks"}}],
     }
     custom = {"type": "Custom", "custom": {"entrypoint": "licensed:Task"}}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from kube_api_server import KubeApiServer, shared_server
 from kube_objects import config_map
+from kubectl import Kubectl
 from tcp_proxy import TcpProxy
 
 from atoll_operator.errors import (
@@ -131,3 +133,17 @@ async def test_no_server_is_no_answer(tmp_path: Path, server: KubeApiServer) -> 
 async def test_a_cluster_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(NoClusterError, match="no cluster to speak to"):
         await read_configuration(tmp_path / "none")
+
+
+async def test_who_sets_a_field_is_known_by_its_name(server: KubeApiServer) -> None:
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("no kubectl: the client drops managedFields")
+    configuration = await read_configuration(server.kubeconfig)
+    async with ApiServer(configuration, ClientOptions(user_agent="somebody else")) as api:
+        made = await api.create(CONFIG_MAPS, config_map("default", "signed", text="x"))
+        kubectl = Kubectl(program, str(server.kubeconfig), "default")
+        found = kubectl.run("get", "cm", "signed", "--show-managed-fields", "-o", "json")
+        managers = {it["manager"] for it in json.loads(found)["metadata"]["managedFields"]}
+        assert managers == {"somebody else"}
+        await api.delete(CONFIG_MAPS, key_of(made))

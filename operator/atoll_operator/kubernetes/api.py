@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 Json = dict[str, Any]
 
 FIELD_MANAGER: Final = "atoll-operator"
-"""Who set a field, in the books of the API server. One name: its fields are released with it."""
+"""Who set a field, in the books of the API server: the operator, by one name, so that its fields are
+released with it."""
 
 
 class Key(NamedTuple):
@@ -188,7 +189,7 @@ class Api(Protocol):
         ...
 
     async def apply(self, resource: Resource, body: Json) -> Json:
-        """Server-side apply as `FIELD_MANAGER`, taking fields that others set."""
+        """Server-side apply, taking fields that others set."""
         ...
 
     async def delete(

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
+from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import config
@@ -47,7 +48,6 @@ _JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _APPLY_PATCH: Final = "application/apply-patch+yaml"
 _IN_POD: Final = "KUBERNETES_SERVICE_HOST"
-_BY_US: Final = f"fieldManager={FIELD_MANAGER}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class ClientOptions:
     connect_seconds: float = 5.0
     max_connections: int = 64
     """At once, watches included."""
-    user_agent: str = "atoll-operator"
+    user_agent: str = FIELD_MANAGER
+    """Who this is: in the server's audit log, and as the manager of the fields that it sets."""
 
 
 class ApiServer:
@@ -76,6 +77,7 @@ class ApiServer:
         configuration.client_session_kwargs = {"trust_env": False}
         self._configuration = configuration
         self._options = options
+        self._by_us = f"fieldManager={quote(options.user_agent)}"
         self._on_request = on_request
         self._clock = clock
         self._connection: _Connection = RESTClientObject(configuration)
@@ -89,7 +91,7 @@ class ApiServer:
     async def create(self, resource: Resource, body: Json) -> Json:
         """POST to the namespace of the body."""
         path = resource.path(key_of(body).namespace)
-        return await self._ask(_Call("create", resource, "POST", f"{path}?{_BY_US}", body))
+        return await self._ask(_Call("create", resource, "POST", f"{path}?{self._by_us}", body))
 
     async def get(self, resource: Resource, key: Key) -> Json:
         """GET one object."""
@@ -131,19 +133,19 @@ class ApiServer:
         self, resource: Resource, key: Key, patch: Json, *, subresource: str = ""
     ) -> Json:
         """PATCH by merging."""
-        url = f"{resource.path(*key, subresource)}?{_BY_US}"
+        url = f"{resource.path(*key, subresource)}?{self._by_us}"
         return await self._ask(
             _Call("patch", resource, "PATCH", url, patch, _MERGE_PATCH, subresource)
         )
 
     async def replace(self, resource: Resource, body: Json, *, subresource: str = "") -> Json:
         """PUT."""
-        url = f"{resource.path(*key_of(body), subresource)}?{_BY_US}"
+        url = f"{resource.path(*key_of(body), subresource)}?{self._by_us}"
         return await self._ask(_Call("update", resource, "PUT", url, body, _JSON, subresource))
 
     async def apply(self, resource: Resource, body: Json) -> Json:
         """PATCH by server-side apply."""
-        url = f"{resource.path(*key_of(body))}?{_BY_US}&force=true"
+        url = f"{resource.path(*key_of(body))}?{self._by_us}&force=true"
         return await self._ask(_Call("apply", resource, "PATCH", url, body, _APPLY_PATCH))
 
     async def delete(
