@@ -104,6 +104,24 @@ def test_a_storage_class_that_is_not_there_keeps_the_hub(lab: Kubectl) -> None:
     lab.run("delete", "trainingjob", "classless")
 
 
+def test_a_quota_that_is_used_up_is_said_and_waited_for(lab: Kubectl) -> None:
+    pods = json.loads(lab.run("get", "pods", "-o", "json"))["items"]
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "compute"}}
+    lab.apply({**quota, "spec": {"hard": {"pods": str(len(pods))}}})
+    submit(lab, "crowded", **ENSEMBLE)
+
+    def said(status: dict[str, Any]) -> bool:
+        waits = condition(status, "Running").get("message", "")
+        return "its pod cannot be made: exceeded quota: compute" in waits
+
+    status = until(lab, "crowded", said, 60)
+    assert condition(status, "Running")["reason"] == "StartingHub"
+    lab.run("delete", "resourcequota", "compute")
+    status = until(lab, "crowded", in_state("Complete"), 300)
+    assert {it["restarts"] for it in status["islands"]} == {0}
+    lab.run("delete", "trainingjob", "crowded")
+
+
 def test_an_island_that_is_drained_saves_its_work_and_goes_on(
     lab: Kubectl, ensemble: Mapping[str, Any], ensemble_digests: Mapping[str, str]
 ) -> None:
