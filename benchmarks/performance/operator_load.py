@@ -292,6 +292,7 @@ async def fleet(lab: Lab, effort: Effort) -> list[Figure]:
     wanted = 4 * effort.fleet
 
     async def all_train() -> bool:
+        operator.leads()  # or there is nothing to wait for
         running = lab.running_islands()
         say(f"  {running} of {wanted} islands train")
         await asyncio.sleep(5)

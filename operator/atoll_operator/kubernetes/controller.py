@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -166,6 +166,8 @@ class Controller:
         begins = not job.spec.suspend and ended_in(view.status) is None
         if known.accepted is None and begins:
             known.accepted = await accept(hands.api, job, view, hands.settings, hands.authority)
+        if known.accepted is not None:
+            known.accepted = _sharing(known.accepted, job.spec)
 
     def _runtime(self, view: JobView, known: _Known, job: TrainingJob) -> KubernetesRuntime:
         hands, accepted = self._hands, known.accepted
@@ -262,6 +264,13 @@ def _parsed(known: _Known, view: JobView) -> TrainingJob:
     if known.parsed is None or known.parsed[0] != view.generation:
         known.parsed = (view.generation, view.parse())
     return known.parsed[1]
+
+
+def _sharing(accepted: Accepted, spec: TrainingJobSpec) -> Accepted:
+    """The same, without a second copy of the spec: 20 KB a job."""
+    if accepted.resolved.spec != spec:
+        return accepted
+    return replace(accepted, resolved=accepted.resolved.model_copy(update={"spec": spec}))
 
 
 def _newer(one: JobView, other: JobView) -> bool:
