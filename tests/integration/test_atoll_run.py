@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def long(folder: Path) -> dict[str, Any]:
     """A job whose islands can be held in training."""
-    return {"training.steps": 4000, "task": held_tasks.spec(HeldDiffusion, folder)}
+    return {"training.steps": 2000, "task": held_tasks.spec(HeldDiffusion, folder)}
 
 
 @pytest.fixture(scope="module")

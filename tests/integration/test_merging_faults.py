@@ -16,7 +16,7 @@ from atoll_api.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROUND = 1500
+ROUND = 600
 
 
 def ring(folder: Path, **spec: Any) -> dict[str, Any]:

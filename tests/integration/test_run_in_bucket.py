@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def long(folder: Path) -> dict[str, Any]:
     """A job whose islands can be held in training."""
-    return {"training.steps": 3000, "task": held_tasks.spec(HeldDiffusion, folder)}
+    return {"training.steps": 1600, "task": held_tasks.spec(HeldDiffusion, folder)}
 
 
 @pytest.fixture(scope="module")
