@@ -10,11 +10,16 @@ Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scraped(measurements: Measurements, levels: Levels | None = None) -> Series:
-    """Every series: (name, labels) and its value."""
+    """Every series that these measurements tell."""
     text, _ = measurements.exposition(levels or Levels())
+    return read(text.decode())
+
+
+def read(text: str) -> Series:
+    """Every series: (name, labels) and its value."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text.decode())
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 

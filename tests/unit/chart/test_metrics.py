@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def named(role: str, island: int | None = None, **spec: Any) -> Any:
     return pod(found[island or 0])
 
 
+def operator() -> Any:
+    """One of the chart's."""
+    labels = helm.rendered().pod["metadata"]["labels"]
+    metadata = {"namespace": "system", "name": "o", "labels": labels}
+    return {"metadata": metadata, "status": {"phase": "Running"}}
+
+
 PODS = [
     (named("hub"), {"role": "hub"}),
     (named("hub", **MERGING), {"role": "hub"}),
@@ -79,18 +87,52 @@ def test_pods_that_have_ended_and_pods_of_others_are_no_targets() -> None:
 
 
 def test_operators_are_targets_and_pods_of_jobs_are_none_of_theirs() -> None:
-    template = helm.rendered().pod
-    operator = {
-        "metadata": {"namespace": "system", "name": "o", "labels": template["metadata"]["labels"]},
-        "status": {"phase": "Running"},
-    }
     rules = OF_OPERATORS["relabel_configs"]
     (port,) = helm.rendered().container["ports"]
-    labels = target(rules, meta_labels(operator, port["name"]))
+    labels = target(rules, meta_labels(operator(), port["name"]))
     assert labels == {"namespace": "system", "pod": "o"}
-    assert target(OF_JOBS["relabel_configs"], meta_labels(operator, port["name"])) is None
+    assert target(OF_JOBS["relabel_configs"], meta_labels(operator(), port["name"])) is None
     for found, _ in PODS:
         assert target(rules, meta_labels(found, "metrics")) is None
+
+
+@pytest.mark.parametrize("job", [OF_JOBS, OF_OPERATORS], ids=lambda it: it["job_name"])
+def test_prometheus_itself_makes_these_labels(job: dict[str, Any], tmp_path: Path) -> None:
+    """Of what discovery says of the pods, said to it: not every build of it discovers pods."""
+    pods = [*(it for it, _ in PODS), operator()]
+    metas = [meta_labels(it, port) for it in pods for port in ("metrics", "health")]
+    groups = [
+        {"targets": [f"10.0.0.{number}:9464"], "labels": {**meta, "__address__": ""}}
+        for number, meta in enumerate(metas)
+    ]
+    known = {name: it for name, it in job.items() if name != "kubernetes_sd_configs"}
+    made = found_by_prometheus({**known, "static_configs": groups}, tmp_path)
+    by_rules = [it for meta in metas if (it := target(job["relabel_configs"], meta))]
+    assert sorted(map(str, made)) == sorted(str(sorted(it.items())) for it in by_rules)
+    assert len(made) == (1 if job is OF_OPERATORS else len(PODS))
+
+
+def found_by_prometheus(job: dict[str, Any], folder: Path) -> list[list[tuple[str, str]]]:
+    """The labels of the targets of a job."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("NO PROMTOOL: relabelling is only simulated; install prometheus")
+    page = folder / "prometheus.yaml"
+    page.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    done = subprocess.run(
+        [program, "check", "service-discovery", "--timeout=1s", str(page), job["job_name"]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    ours = ("__", "instance", "job")
+    return [
+        sorted((name, it) for name, it in found["labels"].items() if not name.startswith(ours))
+        for found in json.loads(done.stdout)
+        if found["labels"]
+    ]
 
 
 def test_the_monitor_and_the_scrape_configuration_make_the_same_labels() -> None:
