@@ -173,9 +173,9 @@ class Controller:
         view = self._views.get(key)
         if view is None or view.uid != known.uid:
             return
-        for it in finished(known.counted, view, known.first_look):
+        before, known.counted = known.counted, view.status
+        for it in finished(before, view, known.first_look):
             self._hands.happened(it)
-        known.counted = view.status
 
     def _count_steps(self, known: _Known, runtime: KubernetesRuntime) -> None:
         """What has happened to its pods since the last pass; nothing at the first."""
