@@ -334,6 +334,16 @@ def test_a_job_that_was_at_work_before_this_leader_does_not_start(
     assert here.looks() == []
 
 
+def test_a_job_that_stood_still_as_its_user_wished_has_not_waited() -> None:
+    here = Leader(job=view(suspend=True))
+    assert here.looks() == []
+    here.job = view(TrainingJobStatus(conditions=(condition("Suspended", "Stopped", "False"),)))
+    job = here.sight.add("partition")
+    here.sight.makes(job, "a", 90_000.0)
+    here.sight.runs("a", 90_010.0)
+    assert here.looks() == []
+
+
 # -- the merge ----------------------------------------------------------------------------------
 
 
