@@ -3,7 +3,8 @@
 Two kinds. Those of the component (`atoll_operator_...`) count what this process does; no object's
 name is in them, so that they do not grow with the cluster. Those of the objects
 (`kube_atoll_trainingjob_...`) are made when they are asked for, of the jobs as they were seen last,
-and vanish with their job; they can be switched off.
+and vanish with their job; they can be switched off. All replicas see all jobs: only the leader
+tells of them, or else every sum would be doubled.
 """
 
 from typing import Final, get_args
@@ -32,10 +33,7 @@ CODE: Final = Label("code", "The HTTP status; 0 without an answer.")
 WATCHED: Final = Label(
     "resource",
     "Plural of the kind that is watched.",
-    (
-        *("jobs", "pods", "statefulsets", "persistentvolumeclaims", "events"),
-        "other",
-    ),
+    ("jobs", "pods", "statefulsets"),
 )
 VERSION: Final = Label("version", "Of Atoll.")
 STATE: Final = Label("state", "As the status says it to people.", get_args(JobState))
@@ -100,7 +98,9 @@ HUB_POLLS: Final = counter(
 )
 
 # -- what jobs do, by this leader ---------------------------------------------------------------
-JOBS: Final = gauge("atoll_operator_trainingjobs", "Jobs that are there.", STATE)
+JOBS: Final = gauge(
+    "atoll_operator_trainingjobs", "Jobs that are there; 0 where a replica does not lead.", STATE
+)
 FINISHED: Final = counter(
     "atoll_operator_trainingjobs_finished_total", "Jobs that have ended.", ENDED, REASON
 )
@@ -130,7 +130,7 @@ MERGE_SECONDS: Final = histogram(
 )
 
 # -- the objects --------------------------------------------------------------------------------
-_OBJECTS: Final = "unless `metrics.objects` is switched off"
+_OBJECTS: Final = "the leader alone, unless `metrics.objects` is switched off"
 JOB_INFO: Final = gauge(
     "kube_atoll_trainingjob_info", "1; what a job is.", NAMESPACE, JOB, UID, STRATEGY, when=_OBJECTS
 )

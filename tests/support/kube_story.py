@@ -19,6 +19,7 @@ from atoll_operator.kubernetes.backoff import Backoff
 from atoll_operator.kubernetes.controller import Controller, Hands
 from atoll_operator.kubernetes.fake_api import FakeApi
 from atoll_operator.kubernetes.fake_server import FakeServer
+from atoll_operator.kubernetes.measuring import CountedHubs, Measurements
 from atoll_operator.kubernetes.resources import (
     CONFIG_MAPS,
     JOBS,
@@ -32,6 +33,7 @@ from atoll_operator.kubernetes.watching import Interest, Mirror
 from atoll_operator.kubernetes.work_queue import WorkQueue
 from atoll_operator.kubernetes.world import Wiring, World
 from atoll_operator.plan.model import Binding, StepProgress
+from atoll_operator.plan.status import rfc3339
 
 SETTINGS = OperatorSettings("worker:1", "atoll", "operator-0", {"app": "atoll"})
 NAMESPACE = "team"
@@ -104,6 +106,25 @@ class Cluster:
         pod["metadata"]["annotations"] = {names.LABEL_COMPLETION_INDEX: str(index)}
         self.server.put(PODS, pod)
 
+    def put_attempt(self, job: str, attempt: int, began_at: float) -> None:
+        """A pod of a Job's own that runs; times are seconds since the epoch."""
+        owner = self.server.objects(JOBS)[Key(NAMESPACE, job)]
+        pod = _ready_pod(owner, f"{job}-{attempt}")
+        pod["metadata"]["uid"] = f"uid-{job}-{attempt}"
+        pod["metadata"]["creationTimestamp"] = rfc3339(began_at)
+        pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = rfc3339(began_at)
+        self.server.put(PODS, pod)
+
+    def end_attempt(self, job: str, attempt: int, ended_at: float, **how: Any) -> None:
+        """It ends: with exit code 1, unless `how` says otherwise in Kubernetes' own words."""
+        pod = self.server.objects(PODS)[Key(NAMESPACE, f"{job}-{attempt}")]
+        (container,) = pod["status"]["containerStatuses"]
+        began = container["state"].pop("running")
+        ended = {"exitCode": 1, "finishedAt": rfc3339(ended_at), **began, **how}
+        container["state"] = {"terminated": ended}
+        pod["status"]["phase"] = "Failed" if ended["exitCode"] else "Succeeded"
+        self.server.put(PODS, pod)
+
     def _serve(self, body: Json) -> None:
         name = f"{body['metadata']['name']}-0"
         key = Key(NAMESPACE, name)
@@ -156,11 +177,17 @@ def _ready_pod(owner: Json, name: str) -> Json:
 class OperatorProcess:
     """One operator that leads, over one connection to the cluster. Fed by a mirror, not by kopf."""
 
-    def __init__(self, cluster: Cluster, api: FakeApi) -> None:
+    def __init__(
+        self, cluster: Cluster, api: FakeApi, measurements: Measurements | None = None
+    ) -> None:
         self.cluster = cluster
         self.api = api
-        self.queue: WorkQueue[Key] = WorkQueue(Backoff(0.2, 5.0), lambda: 0.5)
+        self.measurements = measurements or Measurements("1")
+        self.queue: WorkQueue[Key] = WorkQueue(
+            Backoff(0.2, 5.0), lambda: 0.5, self.measurements.passed
+        )
         self.failures: list[Exception] = []
+        self.controller: Controller | None = None
 
     async def run(self) -> None:
         """Until it is cancelled, or dies."""
@@ -169,18 +196,17 @@ class OperatorProcess:
         )
         wiring = Wiring(self.queue.add, lambda: 0.5, self.failures.append)
         world = World(self.api, (), wiring)
-        controller = Controller(
-            Hands(self.api, world, self.cluster.hubs, authority, SETTINGS),
+        hubs = CountedHubs(self.cluster.hubs, self.measurements)
+        happened = self.measurements.happened
+        controller = self.controller = Controller(
+            Hands(self.api, world, hubs, authority, SETTINGS, happened),
             now=lambda: 0.0,
             clock=asyncio.get_running_loop().time,
         )
 
-        def saw(body: Json) -> Key:
-            controller.saw(view_of(body))
-            return key_of(body)
-
         def project(body: Json) -> tuple[Key, str]:
-            return saw(body), body["metadata"]["resourceVersion"]
+            controller.saw(view_of(body))
+            return key_of(body), body["metadata"]["resourceVersion"]
 
         jobs: Mirror[Any, Key] = Mirror(
             self.api,

@@ -102,6 +102,10 @@ app.kubernetes.io/component: operator
   value: {{ include "atoll.authority" . | quote }}
 - name: ATOLL_METRICS_FROM
   value: {{ .Values.metricsFrom | toJson | quote }}
+- name: ATOLL_METRICS_OBJECTS
+  value: {{ .Values.metrics.objects | quote }}
+- name: ATOLL_SCRAPE_ANNOTATIONS
+  value: {{ .Values.metrics.annotations | quote }}
 - name: ATOLL_WORKERS
   value: {{ .Values.concurrency | int64 | quote }}
 - name: ATOLL_POLL_SECONDS
@@ -117,6 +121,32 @@ app.kubernetes.io/component: operator
   value: "{{ range $index, $it := .imagePullSecrets }}{{ if $index }},{{ end }}{{ $it.name }}{{ end }}"
 - name: ATOLL_FS_GROUP
   value: {{ if kindIs "string" .fsGroup }}{{ quote .fsGroup }}{{ else }}{{ int64 .fsGroup | quote }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{/* Annotations of the operator's pods: what the user says wins. */}}
+{{- define "atoll.podAnnotations" -}}
+{{- $scraped := dict -}}
+{{- if .Values.metrics.annotations -}}
+{{- $port := .Values.healthPort | int64 | toString -}}
+{{- $scraped = dict "prometheus.io/scrape" "true" "prometheus.io/port" $port "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+{{- with mergeOverwrite $scraped .Values.podAnnotations }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{/* Labels of a monitor: those that its Prometheus looks for, and ours. Of (dict "monitor" "context"). */}}
+{{- define "atoll.monitorLabels" -}}
+{{- mergeOverwrite (deepCopy .monitor.labels) (include "atoll.labels" .context | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* How often a monitor scrapes. */}}
+{{- define "atoll.scraping" -}}
+path: /metrics
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
 {{- end }}
 {{- end -}}
 

@@ -46,6 +46,7 @@ def blueprint_of(resolved: ResolvedJob, view: JobView, settings: OperatorSetting
         image_pull_policy=settings.image_pull_policy,
         image_pull_secrets=settings.image_pull_secrets,
         fs_group=settings.fs_group,
+        scrape_annotations=settings.scrape_annotations,
     )
     return Blueprint(resolved, shown, view.labels)
 

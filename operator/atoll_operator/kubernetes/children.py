@@ -25,7 +25,7 @@ def child_of(job: SeenJob, pods: Iterable[SeenPod], troubles: Troubles = NO_TROU
         pods: Its own, in any order; others of them may be gone already.
         troubles: What events say beyond any status, by the name of the Job or of a pod.
     """
-    attempts = _in_order(pods)
+    attempts = in_order(pods)
     if job.complete:
         return Child(ChildState.SUCCEEDED, job.failures, exit_code=0)
     if job.failed:
@@ -50,7 +50,7 @@ def children_of_islands(
     completed, failed = indexes(job.completed_indexes), indexes(job.failed_indexes)
     found: dict[int, Child] = {}
     for index, own in of_index.items():
-        attempts = _in_order(own)
+        attempts = in_order(own)
         failures = _failures(attempts)
         if job.complete or index in completed:
             found[index] = Child(ChildState.SUCCEEDED, failures, exit_code=0)
@@ -71,7 +71,7 @@ def hub_child(
     """
     if hub is None:
         return None
-    attempts = [it for it in _in_order(pods) if not it.ended]
+    attempts = [it for it in in_order(pods) if not it.ended]
     if not attempts:
         wanted = hub.replicas > 0 and not hub.deleting
         message = troubles.get(hub.name, _NO_POD)
@@ -87,12 +87,12 @@ def hub_child(
     return Child(state, pod.restarts, last.exit_code, last.message)
 
 
-_STOPPED = Child(ChildState.STOPPED)
-
-
-def _in_order(pods: Iterable[SeenPod]) -> list[SeenPod]:
+def in_order(pods: Iterable[SeenPod]) -> list[SeenPod]:
     """Attempts, the newest last. A name settles a tie: times are whole seconds."""
     return sorted(pods, key=lambda it: (it.created_at, it.failures_before, it.name))
+
+
+_STOPPED = Child(ChildState.STOPPED)
 
 
 def _of_index(job: SeenJob, attempts: list[SeenPod], failures: int, troubles: Troubles) -> Child:

@@ -15,19 +15,25 @@ from typing import Final
 from atoll_api import names
 from atoll_api.problems import InvalidJobError
 from atoll_api.spec import TrainingJob, TrainingJobSpec
+from atoll_api.status import TrainingJobStatus
 from atoll_operator.errors import ApiError, ConflictError, NotFoundError, StrangerError
 from atoll_operator.hearing import Hearing, HubClient
 from atoll_operator.kubernetes.accepting import Accepted, accept, blueprint_of, find_accepted
 from atoll_operator.kubernetes.api import Api, Key, Propagation
 from atoll_operator.kubernetes.authority import OperatorAuthority
+from atoll_operator.kubernetes.lifecycle import Occurrence, Trail, begin, finished, follow
+from atoll_operator.kubernetes.object_series import Shown
 from atoll_operator.kubernetes.observing import hub_has_failed
 from atoll_operator.kubernetes.resources import STATEFUL_SETS, TRAINING_JOBS
 from atoll_operator.kubernetes.runtime import KubernetesRuntime, Memory, Subject, replace_status
 from atoll_operator.kubernetes.settings import OperatorSettings
 from atoll_operator.kubernetes.training_jobs import JobView, current, problems_of, seconds_of
 from atoll_operator.kubernetes.world import World
+from atoll_operator.plan.level import level
 from atoll_operator.plan.model import Ongoing, Plan
-from atoll_operator.plan.status import blocked, ended_in, refused
+from atoll_operator.plan.pipeline import pipeline
+from atoll_operator.plan.status import SHOWN_ISLANDS, blocked, ended_in, refused
+from atoll_operator.plan.step_status import Tally, tally
 from atoll_operator.reconcile import reconcile_once
 
 RESYNC_SECONDS: Final = 300.0
@@ -52,6 +58,14 @@ class _Known:
 
     uid: str
     memory: Memory
+    first_look: float
+    """Of this leader; seconds since the epoch."""
+    counted: TrainingJobStatus | None
+    """The status that metrics have last been told of."""
+    trail: Trail | None = None
+    """The same of its pods."""
+    tally: Tally | None = None
+    """Of its islands, where the status has not room for all."""
     accepted: Accepted | None = None
     parsed: tuple[int, TrainingJob] | None = None
     """The job as it was parsed last, and of which generation."""
@@ -67,6 +81,7 @@ class Hands:
         hub_client: asks hubs.
         authority: signs for the operator.
         settings: how it is set up.
+        happened: told what happens to jobs, for metrics.
     """
 
     api: Api
@@ -74,6 +89,7 @@ class Hands:
     hub_client: HubClient
     authority: OperatorAuthority
     settings: OperatorSettings
+    happened: Callable[[Occurrence], None] = lambda _: None
 
 
 class Controller:
@@ -111,6 +127,14 @@ class Controller:
             del self._views[key]
             self._forget(key)
 
+    def shown(self) -> list[Shown]:
+        """All jobs, for metrics."""
+        known = self._known
+        return [
+            Shown(view, known[key].tally if key in known else None)
+            for key, view in self._views.items()
+        ]
+
     def rest(self, key: Key) -> float:
         """Seconds between two passes that changes cause: a pass looks at every island."""
         known = self._known.get(key)
@@ -129,7 +153,13 @@ class Controller:
             return None
         known = self._known.get(key)
         if known is None or known.uid != view.uid:
-            known = self._known[key] = _Known(view.uid, Memory())
+            known = self._known[key] = _Known(view.uid, Memory(), self._now(), view.status)
+        try:
+            return await self._look(view, known)
+        finally:
+            self._count_end(known, key)
+
+    async def _look(self, view: JobView, known: _Known) -> float | None:
         try:
             job = _parsed(known, view)
         except InvalidJobError as error:
@@ -140,22 +170,51 @@ class Controller:
         try:
             return await self._reconcile(view, known, job)
         except (ApiError, StrangerError) as error:
-            await self._say_blocked(key, error)
+            await self._say_blocked(view.key, error)
             raise
+
+    def _count_end(self, known: _Known, key: Key) -> None:
+        """Whoever has written it: an answer that was lost is found in the next pass."""
+        view = self._views.get(key)
+        if view is None or view.uid != known.uid:
+            return
+        before, known.counted = known.counted, view.status
+        for it in finished(before, view, known.first_look):
+            self._hands.happened(it)
+
+    def _count_steps(self, known: _Known, runtime: KubernetesRuntime) -> None:
+        """What has happened to its pods since the last pass; nothing at the first."""
+        view = runtime.subject.view
+        if ended_in(view.status) is not None:
+            return
+        if known.trail is None:
+            known.trail = begin(view, runtime.scene)
+            return
+        known.trail, occurred = follow(known.trail, view, runtime.scene, self._now())
+        for it in occurred:
+            self._hands.happened(it)
 
     async def _reconcile(self, view: JobView, known: _Known, job: TrainingJob) -> float | None:
         await self._accept(view, known, job)
         runtime = self._runtime(view, known, job)
+        self._count_steps(known, runtime)
         await runtime.follow_quorum()
         plan = await reconcile_once(job.model_copy(update={"spec": runtime.subject.spec}), runtime)
         asked = isinstance(plan.outcome, Ongoing)
         (self._ongoing.add if asked else self._ongoing.discard)(view.key)
+        self._count_islands(known, runtime)
         view = self._views.get(view.key, view)  # as this pass has written it
         if ended_in(view.status) is not None and not plan.actions:
             if hub_has_failed(runtime.scene):
                 await self._retire_hub(view)
             return await self._expire(view, runtime.subject.spec)
         return self._next_look(view, runtime.subject.spec, plan)
+
+    def _count_islands(self, known: _Known, runtime: KubernetesRuntime) -> None:
+        """Of many: the status lists only some of them. A hub that is silent changes nothing."""
+        spec, observed = runtime.subject.spec, runtime.observed
+        if spec.islands.count > SHOWN_ISLANDS and observed and observed.hub.address:
+            known.tally = tally(level(pipeline(spec), observed), observed)
 
     async def _accept(self, view: JobView, known: _Known, job: TrainingJob) -> None:
         """Write the job down once; a job that is suspended from the beginning waits for that."""

@@ -10,13 +10,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from atoll_operator.errors import UnavailableError
+from atoll_operator.errors import ApiError, UnavailableError
 from atoll_operator.kubernetes.api import (
     Bookmark,
     Json,
     Key,
+    OnRequest,
     Page,
     Propagation,
+    Request,
     Resource,
     Selection,
     WatchEvent,
@@ -37,12 +39,18 @@ class Asked:
     verb: str
     resource: str
     key: Key | None = None
+    subresource: str = ""
 
 
 class FakeApi:
     """Implements `api.Api`."""
 
-    def __init__(self, server: FakeServer | None = None, faults: Faults = ()) -> None:
+    def __init__(
+        self,
+        server: FakeServer | None = None,
+        faults: Faults = (),
+        on_request: OnRequest = lambda _: None,
+    ) -> None:
         self.server = server or FakeServer()
         self.requests: list[Asked] = []
         """Every one so far."""
@@ -55,6 +63,7 @@ class FakeApi:
         self.seconds_after = 0.0
         """How long answers take to come back."""
         self._faults = faults
+        self._on_request = on_request
         self._killed: KilledError | None = None
         self._streams: set[_Stream] = set()
 
@@ -99,14 +108,14 @@ class FakeApi:
         self, resource: Resource, key: Key, patch: Json, *, subresource: str = ""
     ) -> Json:
         """As the server does."""
-        asked = Asked("patch", resource.plural, key)
+        asked = Asked("patch", resource.plural, key, subresource)
         return await self._ask(
             asked, lambda: self.server.merge_patch(resource, key, patch, subresource)
         )
 
     async def replace(self, resource: Resource, body: Json, *, subresource: str = "") -> Json:
         """As the server does."""
-        asked = Asked("update", resource.plural, key_of(body))
+        asked = Asked("update", resource.plural, key_of(body), subresource)
         return await self._ask(asked, lambda: self.server.replace(resource, body, subresource))
 
     async def apply(self, resource: Resource, body: Json) -> Json:
@@ -133,6 +142,19 @@ class FakeApi:
             stream.woken.set()
 
     async def _ask(self, asked: Asked, act: Callable[[], T]) -> T:
+        began, code = _now(), 0
+        try:
+            answer = await self._carry(asked, act)
+            code = 201 if asked.verb == "create" else 200
+        except ApiError as error:
+            code = 0 if isinstance(error, UnavailableError) else error.code
+            raise
+        finally:
+            resource = "/".join(filter(None, (asked.resource, asked.subresource)))
+            self._on_request(Request(asked.verb, resource, code, _now() - began))
+        return answer
+
+    async def _carry(self, asked: Asked, act: Callable[[], T]) -> T:
         self._stop_the_dead()
         number = len(self.requests)
         self.requests.append(asked)

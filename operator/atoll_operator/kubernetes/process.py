@@ -19,7 +19,8 @@ from atoll_operator.kubernetes.controller import Controller, Hands
 from atoll_operator.kubernetes.fencing import Fenced
 from atoll_operator.kubernetes.leader import Candidate, Elector, new_identity
 from atoll_operator.kubernetes.lease import LeaseTiming
-from atoll_operator.kubernetes.settings import OperatorSettings
+from atoll_operator.kubernetes.measuring import CountedHubs, Levels, Measurements
+from atoll_operator.kubernetes.settings import OperatorSettings, release
 from atoll_operator.kubernetes.work_queue import Pass, WorkQueue
 from atoll_operator.kubernetes.world import Wiring, World, watches
 
@@ -45,10 +46,11 @@ async def serve(settings: OperatorSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     configuration = await read_configuration()
     options = ClientOptions(max_connections=_REQUESTS + watches(settings.namespaces))
-    async with ApiServer(configuration, options) as api:
+    measurements = Measurements(release(), with_objects=settings.object_metrics)
+    async with ApiServer(configuration, options, measurements.requested) as api:
         authority = await _authority(api, settings)
-        operator = _Operator(api, authority, settings)
-        server = await health.serve(settings.health_port, operator.answers())
+        operator = _Operator(api, authority, settings, measurements)
+        server = await health.serve(settings.health_port, operator.answers(), operator.metrics)
         async with server:
             await operator.run(stop)
 
@@ -70,20 +72,28 @@ class _Operator:
     """All tasks of the process, and how they end."""
 
     def __init__(
-        self, api: ApiServer, authority: OperatorAuthority, settings: OperatorSettings
+        self,
+        api: ApiServer,
+        authority: OperatorAuthority,
+        settings: OperatorSettings,
+        measurements: Measurements,
     ) -> None:
         chance = random.random
         lease = Key(settings.namespace, settings.lease)
         candidate = Candidate(lease, new_identity(settings.pod), LeaseTiming(10.0, 7.0, 2.0))
         self._settings = settings
+        self._measurements = measurements
+        self._scraped = asyncio.Lock()
         self._elector = Elector(api, candidate, chance, on_trouble=_say_trouble("the lease"))
-        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, _say_pass)
+        self._queue: WorkQueue[Key] = WorkQueue(_BACKOFF, chance, self._passed)
         self._queue.pause()
         wiring = Wiring(self._queue.add, chance, _say_trouble("a watch"))
         self._world = World(api, settings.namespaces, wiring)
         fenced = Fenced(api, self._elector.seconds_left)
-        hands = Hands(fenced, self._world, progress, authority, settings)
-        self._controller = Controller(hands)
+        hubs = CountedHubs(progress, measurements)
+        self._controller = Controller(
+            Hands(fenced, self._world, hubs, authority, settings, measurements.happened)
+        )
 
     def answers(self) -> health.Answers:
         """What its probes are told."""
@@ -92,6 +102,28 @@ class _Operator:
             return not self._world.is_synced() or self._world.age() < _DEAF_SECONDS
 
         return {"/healthz": hears, "/readyz": self._world.is_synced}
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """All numbers as text, and its type: in a thread, so that no renewal of the lease waits.
+
+        One scrape at a time: several take as long, and more of the threads that look up names.
+        """
+        async with self._scraped:
+            return await asyncio.to_thread(self._measurements.exposition, self._levels(), accept)
+
+    def _levels(self) -> Levels:
+        return Levels(
+            leads=self._elector.leading.is_set(),
+            waiting=self._queue.depth,
+            working=self._queue.working,
+            longest_seconds=self._queue.longest_seconds,
+            watch_ages=self._world.ages(),
+            jobs=self._controller.shown(),
+        )
+
+    def _passed(self, ended: Pass[Key]) -> None:
+        self._measurements.passed(ended)
+        _say_pass(ended)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop, or until something that must go on has ended."""

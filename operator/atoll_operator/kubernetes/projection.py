@@ -92,6 +92,12 @@ class Ending:
     message: str
     disrupted: bool
     """By whoever needed its place: it does not count."""
+    out_of_memory: bool = False
+    """In the kubelet's words."""
+    began_at: float | None = None
+    """When it began to run, in seconds since the epoch; None where it never did."""
+    ended_at: float | None = None
+    """In seconds since the epoch; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +299,20 @@ def _ended(terminated: Json, body: Json, step: str) -> Ending:
     code = terminated.get("exitCode")
     disruption = _true_conditions(status).get("DisruptionTarget")
     message = last_words(terminated.get("message") or "", step)
-    if terminated.get("reason") == "OOMKilled":
+    out_of_memory = terminated.get("reason") == "OOMKilled"
+    if out_of_memory:
         message = f"out of memory (OOMKilled): {_memory_limit(body)}"
     elif disruption is not None or status.get("reason"):
         message = message or cut(_why_gone(status, disruption))
     disrupted = disruption is not None or code in NOT_COUNTED
-    return Ending(code, message, disrupted=disrupted and code != 0)
+    return Ending(
+        code,
+        message,
+        disrupted=disrupted and code != 0,
+        out_of_memory=out_of_memory,
+        began_at=seconds(terminated.get("startedAt")) or None,  # 1970 where it could not begin
+        ended_at=seconds(terminated.get("finishedAt")) or None,
+    )
 
 
 def _why_gone(status: Json, disruption: Json | None) -> str:

@@ -109,6 +109,7 @@ class KubernetesRuntime:
         reporter: the name of this operator's pod, for events.
         clock: monotonic seconds.
         starts_at_once: requests of one job that wait for the API server together.
+        observed: the level as this pass has found it; None before.
     """
 
     api: Api
@@ -119,6 +120,7 @@ class KubernetesRuntime:
     reporter: str
     clock: Callable[[], float] = time.monotonic
     starts_at_once: int = 16
+    observed: Observed | None = None
     _began: set[str] = field(default_factory=set)
     """Names of Jobs that this pass has created or deleted: islands may share one."""
 
@@ -139,7 +141,7 @@ class KubernetesRuntime:
             hub = lost_artifacts(hub, spec, previous, hearing.bindings)
         measured = hearing.progress.get(names.EVALUATE)
         new = self.scene.is_empty and not (previous and previous.artifacts)
-        return Observed(
+        self.observed = Observed(
             start_time=subject.accepted_at,
             hub=replace(
                 hub,
@@ -152,6 +154,7 @@ class KubernetesRuntime:
             stop_requested=spec.suspend,
             metrics=measured.metrics if measured else (),
         )
+        return self.observed
 
     async def apply(self, action: Action) -> None:
         """Carry out one action; what it comes to is seen in a later pass."""

@@ -40,6 +40,10 @@ class OperatorSettings:
     poll_seconds: float = 5.0
     """Between two questions to one hub."""
     health_port: int = HEALTH_PORT
+    object_metrics: bool = True
+    """Whether the state of each job is a metric."""
+    scrape_annotations: bool = False
+    """Whether pods of jobs say `prometheus.io/scrape`."""
 
 
 def read(environment: Mapping[str, str]) -> OperatorSettings:
@@ -65,6 +69,12 @@ def read(environment: Mapping[str, str]) -> OperatorSettings:
     for field, name in (("workers", "WORKERS"), ("health_port", "HEALTH_PORT")):
         if name in found:
             known[field] = _number(found, name)
+    for field, name in (
+        ("object_metrics", "METRICS_OBJECTS"),
+        ("scrape_annotations", "SCRAPE_ANNOTATIONS"),
+    ):
+        if name in found:
+            known[field] = _flag(found, name)
     if "POLL_SECONDS" in found:
         known["poll_seconds"] = float(_number(found, "POLL_SECONDS"))
     if "FS_GROUP" in found:
@@ -99,6 +109,12 @@ def _number(found: Mapping[str, str], name: str) -> int:
     if value < 1:
         raise SettingsError(f"{PREFIX}{name} is {found[name]!r}: say a number from 1 on")
     return value
+
+
+def _flag(found: Mapping[str, str], name: str) -> bool:
+    if found[name] not in ("true", "false"):
+        raise SettingsError(f"{PREFIX}{name} is {found[name]!r}: say true or false")
+    return found[name] == "true"
 
 
 def _json(found: Mapping[str, str], name: str, kind: type, default: Any) -> Any:

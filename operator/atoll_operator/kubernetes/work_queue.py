@@ -59,7 +59,8 @@ class WorkQueue(Generic[K]):
         self._urgent: deque[K] = deque()
         self._ready: deque[K] = deque()
         self._ready_since: dict[K, float] = {}
-        self._working: set[K] = set()
+        self._working: dict[K, float] = {}
+        """Since when."""
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: Counter[K] = Counter()
@@ -77,6 +78,11 @@ class WorkQueue(Generic[K]):
     def working(self) -> int:
         """Keys that are worked on."""
         return len(self._working)
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long the oldest of them is worked on by now; 0 if there is none."""
+        return _now() - min(self._working.values()) if self._working else 0.0
 
     def add(self, key: K, *, urgent: bool = False) -> None:
         """Look at this key soon; at an urgent one before those that are not, but in their order."""
@@ -154,7 +160,7 @@ class WorkQueue(Generic[K]):
             self._begin((self._urgent or self._ready).popleft())
 
     def _begin_pass(self, group: asyncio.TaskGroup, work: Work[K], key: K) -> None:
-        self._working.add(key)
+        self._working[key] = _now()
         self._rests.pop(key, None)
         waited_seconds = _now() - self._ready_since.pop(key)
         group.create_task(self._pass(work, key, waited_seconds))
@@ -182,7 +188,7 @@ class WorkQueue(Generic[K]):
         self._on_pass(Pass(key, waited_seconds, _now() - began, self._failures[key], error))
 
     def _end_pass(self, key: K) -> None:
-        self._working.discard(key)
+        self._working.pop(key, None)
         if (rest := self._rest(key)) > 0:
             self._rests[key] = _now() + rest
         if key in self._again:

@@ -99,6 +99,13 @@ class World:
         """Seconds since the quietest mirror heard anything."""
         return max(mirror.age() for mirror in self._all())
 
+    def ages(self) -> dict[str, float]:
+        """The same of each kind, by its plural; infinite before a kind has been listed."""
+        return {
+            kind.plural: max(mirror.age() for mirror in mirrors)
+            for kind, mirrors in self._children.items()
+        }
+
     def scene(self, key: Key, uid: str) -> Scene:
         """The children of one job; those of an earlier job of its name are left out."""
         sets = _of(self._children[STATEFUL_SETS], key)

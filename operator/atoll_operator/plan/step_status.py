@@ -1,12 +1,34 @@
 """What is said of one step, and which island is the worst off."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from atoll_api import names
 from atoll_api.status import StepState, StepStatus
 from atoll_operator.plan.effort import fraction
 from atoll_operator.plan.level import Fate, Level, exit_words
 from atoll_operator.plan.model import Child, ChildState, Hub, Observed, Step, StepProgress
+
+
+@dataclass(frozen=True)
+class Tally:
+    """All islands of a job: a status lists only some of many."""
+
+    states: Mapping[StepState, int]
+    """How many there are in each; a state without any may be missing."""
+    restarts: int
+
+
+def tally(seen: Level, observed: Observed) -> Tally:
+    """Count the islands."""
+    states: Counter[StepState] = Counter()
+    restarts = 0
+    for step in seen.islands():
+        child = observed.children.get(step.name)
+        states[_state(seen.fates[step.name], child, observed.progress.get(step.name))] += 1
+        restarts += child.restarts if child else 0
+    return Tally(dict(states), restarts)
 
 
 def step_status(step: Step, seen: Level, observed: Observed) -> StepStatus:

@@ -38,6 +38,8 @@ def test_the_defaults_are_the_settings_own() -> None:
         ({"hubPollSeconds": 9}, "poll_seconds", 9.0),
         ({"healthPort": 8080}, "health_port", 8080),
         ({"metricsFrom": [{"podSelector": {}}]}, "metrics_from", ({"podSelector": {}},)),
+        ({"metrics": {"objects": False}}, "object_metrics", False),
+        ({"metrics": {"annotations": True}}, "scrape_annotations", True),
         ({"worker": {"fsGroup": 1000650000}}, "fs_group", 1000650000),
         ({"worker": {"fsGroup": "none"}}, "fs_group", None),
         (
@@ -64,3 +66,10 @@ def test_the_environment_is_what_the_settings_read_and_nothing_else() -> None:
     given = {it["name"] for it in helm.rendered().container["env"]}
     assert len(given) == len(fields(settings.OperatorSettings))
     assert all(it.startswith(settings.PREFIX) for it in given)
+
+
+@pytest.mark.parametrize("name", ["ATOLL_METRICS_OBJECTS", "ATOLL_SCRAPE_ANNOTATIONS"])
+def test_a_flag_is_true_or_false(name: str) -> None:
+    given = POD | helm.rendered({}).environment
+    with pytest.raises(settings.SettingsError, match=f"{name} is 'yes': say true or false"):
+        settings.read({**given, name: "yes"})

@@ -29,6 +29,8 @@ class Settings:
     """Of the hub's claim: it belongs to root otherwise, and no process of a job is root. None where
     the cluster chooses (OpenShift). Not of other volumes: to give a large data set another group
     takes long, and it is not ours."""
+    scrape_annotations: bool = False
+    """Whether pods say to a Prometheus that goes by annotations that they have metrics."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,12 @@ GRACE_SECONDS: Final = 30
 """From SIGTERM to SIGKILL: the time to save a checkpoint."""
 METRICS: Final = "metrics"
 """The name of that port, as a PodMonitor asks for it."""
+SCRAPED: Final = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(names.METRICS_PORT),
+    "prometheus.io/path": "/metrics",
+}
+"""Annotations that many a Prometheus goes by which knows no PodMonitor."""
 _JOB: Final = f"{names.RESERVED_VOLUME_PREFIX}job"
 _SCRATCH: Final = f"{names.RESERVED_VOLUME_PREFIX}scratch"
 _COMPLETION_INDEX: Final = f"$({names.ENV_COMPLETION_INDEX})"
@@ -62,9 +68,13 @@ def pod_template(blueprint: Blueprint, worker: Worker, restart_policy: str) -> J
     """The pod template of a process."""
     said = template_of(blueprint.resolved.spec, worker.role, worker.island)
     own = names.labels(blueprint.job, blueprint.settings.version, worker.role, worker.island)
-    annotations = {"annotations": dict(said.annotations)} if said.annotations else {}
+    scraped = SCRAPED if blueprint.settings.scrape_annotations else {}
+    annotations = {**scraped, **said.annotations}
     return {
-        "metadata": {"labels": {**said.labels, **own}, **annotations},
+        "metadata": {
+            "labels": {**said.labels, **own},
+            **({"annotations": annotations} if annotations else {}),
+        },
         "spec": {
             "restartPolicy": restart_policy,
             "terminationGracePeriodSeconds": GRACE_SECONDS,

@@ -1,7 +1,7 @@
 """What the fake does beyond the suite it shares with the real server: faults and garbage."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 from kube_objects import config_map, job, owned_by
@@ -13,6 +13,7 @@ from atoll_operator.kubernetes.api import (
     Changed,
     Key,
     Propagation,
+    Request,
     Selection,
     WatchEvent,
     WatchLimits,
@@ -42,6 +43,23 @@ async def test_requests_are_on_record() -> None:
         Asked("patch", "configmaps", ONE),
         Asked("delete", "configmaps", ONE),
     ]
+
+
+async def test_requests_are_told_as_the_real_one_tells_them() -> None:
+    told: list[Request] = []
+    api = FakeApi(faults=(Fault(1, UnavailableError("no answer")),), on_request=told.append)
+    api.seconds_after = 0.01
+    with suppress(UnavailableError):
+        await story(api)
+    with suppress(NotFoundError):
+        await api.merge_patch(JOBS, ONE, {}, subresource="status")
+    said = [(it.verb, it.resource, it.code) for it in told]
+    assert said == [
+        ("create", "configmaps", 201),
+        ("patch", "configmaps", 0),
+        ("patch", "jobs/status", 404),
+    ]
+    assert told[0].seconds >= 0.01
 
 
 @pytest.mark.parametrize("when", list(When))

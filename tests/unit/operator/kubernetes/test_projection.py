@@ -14,6 +14,7 @@ from atoll_operator.kubernetes.projection import (
     project_hub,
     project_job,
     project_pod,
+    seconds,
 )
 
 ALL_PODS = [(name, pod) for name, case in RECORDED.items() for pod in case["pods"]]
@@ -134,3 +135,20 @@ def test_a_job_that_was_told_to_end_says_so_and_not_how() -> None:
     seen = project_job(owner)
     assert seen is not None
     assert (seen.failed, seen.why_failed) == (True, "it was stopped, for the job has failed")
+
+
+def test_an_ending_has_its_times_where_somebody_knows_them() -> None:
+    pod = copy.deepcopy(RECORDED["out-of-memory"]["pods"][0])
+    seen = project_pod(pod)
+    assert seen is not None
+    assert seen.ending is not None
+    assert seen.ending.out_of_memory
+    times = (seen.ending.began_at, seen.ending.ended_at)
+    assert times == (seconds("2026-11-21T22:37:38Z"),) * 2
+    ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    ended |= {"startedAt": "1970-01-01T00:00:00Z", "finishedAt": None, "reason": "StartError"}
+    seen = project_pod(pod)
+    assert seen is not None
+    assert seen.ending is not None
+    assert (seen.ending.began_at, seen.ending.ended_at) == (None, None)
+    assert not seen.ending.out_of_memory

@@ -66,6 +66,22 @@ def now() -> float:
 
 
 @in_virtual_time
+async def test_the_longest_pass_is_the_one_that_began_first() -> None:
+    shop = Workshop(seconds=3)
+    async with shop.running(workers=2) as queue:
+        assert queue.longest_seconds == 0
+        queue.add("a")
+        await asyncio.sleep(2)
+        queue.add("b")
+        await asyncio.sleep(0.5)
+        assert (queue.working, queue.longest_seconds) == (2, 2.5)
+        await asyncio.sleep(1)
+        assert (queue.working, queue.longest_seconds) == (1, 1.5)
+        await asyncio.sleep(2)
+        assert (queue.working, queue.longest_seconds) == (0, 0)
+
+
+@in_virtual_time
 async def test_what_is_urgent_comes_first_and_in_its_order() -> None:
     shop = Workshop()
     async with shop.running(workers=1) as queue:

@@ -142,3 +142,19 @@ async def test_of_some_namespaces_only_theirs_are_watched() -> None:
         asked = [it for it in here.api.requests if it.verb == "watch"]
         assert len(asked) == watches(("team", "lab")) == 8
     assert watches(()) == 4
+
+
+@in_virtual_time
+async def test_each_kind_has_an_age_of_its_own() -> None:
+    here = Watcher()
+    async with here.world("team", "lab") as world:
+        await asyncio.sleep(10)
+        assert world.ages() == {"jobs": 10.0, "pods": 10.0, "statefulsets": 10.0}
+        here.make_job()
+        await asyncio.sleep(5)
+        assert world.ages()["jobs"] == 15.0, "that of the namespace where nothing was heard"
+        here.make_job("lab")
+        await asyncio.sleep(0.5)
+        assert world.ages() == {"jobs": 5.5, "pods": 15.5, "statefulsets": 15.5}
+    idle = World(FakeApi(), (), Wiring(here.woken.append, lambda: 0.5, here.troubles.append))
+    assert set(idle.ages().values()) == {float("inf")}

@@ -207,3 +207,19 @@ def test_a_large_data_set_keeps_its_group_unless_somebody_asks() -> None:
     assert "fsGroup" not in pod_of(said(volumes=[volume]))["securityContext"]
     asked = pod_of(said(volumes=[volume], securityContext={"fsGroup": 5}))["securityContext"]
     assert (asked["fsGroup"], asked["fsGroupChangePolicy"]) == (5, "OnRootMismatch")
+
+
+def test_pods_say_where_their_metrics_are_if_they_shall() -> None:
+    said: Json = {"annotations": {"prometheus.io/path": "/mine", "a": "b"}}
+    for settings, expected in (
+        (SETTINGS, said["annotations"]),
+        (
+            replace(SETTINGS, scrape_annotations=True),
+            {"prometheus.io/scrape": "true", "prometheus.io/port": "9464", **said["annotations"]},
+        ),
+    ):
+        drawn = blueprint(settings, template=said)
+        for document in (*jobs(drawn), hub_stateful_set(drawn)):
+            assert document["spec"]["template"]["metadata"]["annotations"] == expected
+    for document in (*jobs(blueprint()), hub_stateful_set(blueprint())):
+        assert "annotations" not in document["spec"]["template"]["metadata"]
