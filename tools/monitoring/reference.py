@@ -25,8 +25,9 @@ job, and the others for what a pod does now. Counters begin at 0; a value that i
 ## Labels of targets
 
 No process says its own name: the scrape configuration adds these, from labels of pods or, for a run on
-this machine, from `targets.json`. It has to keep labels of the process where both say one
-(`honorLabels: true`): the operator's series of jobs have a `namespace` and a `trainingjob` of their own.
+this machine, from `targets.json`. Of the operator it has to keep labels where both say one (`honorLabels:
+true`): its series of jobs have a `namespace` of their own. Of pods of jobs it must not: whose they are is not
+theirs to say.
 
 | label | |
 |---|---|

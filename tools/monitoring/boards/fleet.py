@@ -76,8 +76,8 @@ _NOW: Final = Section(
             unit="none",
             queries=(
                 Query(
-                    "sum(increase(atoll_operator_trainingjobs_finished_total"
-                    '{result="Failed"}[$__range])) or vector(0)'
+                    "round(sum(increase(atoll_operator_trainingjobs_finished_total"
+                    '{result="Failed"}[$__range]))) or vector(0)'
                 ),
             ),
             limits=((0.5, RED),),

@@ -271,8 +271,8 @@ _ROUNDS: Final = Section(
             "the mean is better than its parts. Distance: how far islands are from their mean.",
             unit="none",
             queries=(
-                Query(f"atoll_reported_mergeability_gap{{{OF_JOB}}}", "gap"),
-                Query(f"atoll_reported_consensus_distance{{{OF_JOB}}}", "distance"),
+                Query(f"max(atoll_reported_mergeability_gap{{{OF_JOB}}})", "gap"),
+                Query(f"max(atoll_reported_consensus_distance{{{OF_JOB}}})", "distance"),
             ),
             width=6,
         ),
@@ -381,6 +381,7 @@ _SAFETY: Final = Section(
             queries=(Query(f"sum(atoll_reported_train_loss_not_finite_total{{{OF_JOB}}})"),),
             limits=((1, RED),),
             width=6,
+            height=8,
         ),
         Curves(
             title="Bytes, while training and not",
