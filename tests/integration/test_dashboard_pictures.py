@@ -14,6 +14,8 @@ from matplotlib import image
 from atoll_operator import metrics as operators
 from atoll_telemetry.families import Family
 from atoll_worker import metrics as workers
+from tools.monitoring import alerts
+from tools.monitoring.alerts.alert import Alert
 from tools.monitoring.catalogue import OURS
 from tools.monitoring.pictures.__main__ import FOLDER, main, span_of
 from tools.monitoring.pictures.answers import chosen, shown
@@ -65,6 +67,14 @@ def test_every_query_answers(url: str, file: Path) -> None:
         if not any(answer.query == index for answer in it.answers)
     ]
     assert empty == []
+
+
+@pytest.mark.parametrize("alert", alerts.ALL, ids=lambda it: it.name)
+def test_an_alert_can_be_asked_of_many_steps(url: str, alert: Alert) -> None:
+    """promtool's stories have one step; where there are several, a join may be ambiguous."""
+    prometheus, now = Prometheus(url), time.time()
+    prometheus.at(alert.expr, now)
+    prometheus.at(alert.expr.replace("[15m]", "[5s]").replace("offset 1h", "offset 2s"), now)
 
 
 def test_every_dashboard_is_drawn(url: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from alert_stories_of_jobs import STORIES as OF_JOBS
 from alert_stories_of_operators import STORIES as OF_OPERATORS
 from alert_stories_of_training import STORIES as OF_TRAINING
 
-from tools.monitoring import alerts
+from tools.monitoring import alerts, boards
 from tools.monitoring.alerts.alert import Alert, document
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -103,3 +103,28 @@ def test_names_of_groups_are_their_own() -> None:
     names = [it["name"] for it in document(alerts.GROUPS)["groups"]]
     assert len(names) == len(set(names))
     assert len(ALERTS) == len(alerts.ALL)
+
+
+def test_a_panel_that_a_runbook_names_is_there() -> None:
+    boards_ = {board.title.removeprefix("Atoll / ") for board in boards.ALL}
+    titles = {view.title for board in boards.ALL for view in board.views}
+    sections = {section.title for board in boards.ALL for section in board.sections}
+    for path in (ROOT / "docs/runbooks").glob("Atoll*.md"):
+        named = set(re.findall(r"(?<!\*)\*([A-Z][^*]+)\*", path.read_text()))
+        assert named <= boards_ | titles | sections | {"Targets"}, path.name
+
+
+@pytest.mark.parametrize("page", ["docs/metrics.md", "docs/dashboards.md", "docs/runbooks"])
+def test_a_link_leads_somewhere(page: str) -> None:
+    start = ROOT / page
+    for path in sorted(start.glob("*.md")) if start.is_dir() else [start]:
+        for file, _, mark in re.findall(r"\]\(([^)#]*)(#([^)]+))?\)", path.read_text()):
+            target = path.parent / file if file else path
+            assert target.exists(), f"{path.name}: {file}"
+            assert not mark or mark in marks(target), f"{path.name}: #{mark}"
+
+
+def marks(page: Path) -> set[str]:
+    """The anchors of a page: its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}

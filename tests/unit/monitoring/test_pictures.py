@@ -1,14 +1,20 @@
 """What a picture says: numbers with their unit, rows of tables, colours, blocks of time."""
 
+import json
 import math
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tools.monitoring.pictures.__main__ import FOLDER, main
 from tools.monitoring.pictures.amounts import said
 from tools.monitoring.pictures.answers import Answer, Shown, rows
-from tools.monitoring.pictures.charts import blocks
-from tools.monitoring.pictures.page import KINDS
+from tools.monitoring.pictures.charts import blocks, ticks
+from tools.monitoring.pictures.page import KINDS, draw
 from tools.monitoring.pictures.prometheus import Series, Span
 from tools.monitoring.pictures.style import colour_at, shortened
 
@@ -104,3 +110,62 @@ def test_text_is_shortened_to_its_room() -> None:
 
 def test_every_kind_that_there_is_can_be_drawn() -> None:
     assert set(KINDS) >= {"timeseries", "stat", "table", "heatmap", "state-timeline", "row"}
+
+
+@pytest.mark.parametrize(
+    ("top", "unit", "expected"),
+    [
+        (2**21, "bytes", [0, 0.5 * 2**20, 2**20, 1.5 * 2**20, 2**21]),
+        (120.0, "s", [0, 30, 60, 90, 120]),
+        (4.0, "none", [0, 1, 2, 3, 4]),
+        (0.0, "bytes", None),
+    ],
+)
+def test_ticks_are_round_in_their_unit(top: float, unit: str, expected: list[float] | None) -> None:
+    found = ticks(0, top, unit)
+    assert expected is None or found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, 0.0, -1e30, 1e30], ids=str)
+def test_whatever_comes_is_drawn(value: float | None, tmp_path: Path) -> None:
+    """Nothing at all, no numbers, and numbers beyond reason, in every kind of panel."""
+    document = json.loads((FOLDER / "atoll-operator.json").read_text())
+    span = Span(1000.0, 1100.0, 10.0)
+    times = tuple(range(1000, 1101, 10))
+    one = (
+        [] if value is None else [Answer("$a_{b}$", Series({"le": "0.1"}, times, (value,) * 11), 0)]
+    )
+    kinds: dict[str, Any] = {it["type"]: it for it in document["panels"]}
+    kinds["bargauge"] = {**kinds["stat"], "type": "bargauge"}
+    told = [Shown(it, tuple(one if "targets" in it else [])) for it in kinds.values()]
+    draw(told, span, tmp_path / "new" / "picture.png")
+    assert (tmp_path / "new" / "picture.png").stat().st_size > 10_000
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """A server that is no Prometheus."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[1, 2]")
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_server_that_is_no_prometheus_is_said(
+    stranger: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--prometheus", stranger, "--job", "digits"]) == 1
+    assert f"pictures: {stranger} does not answer as Prometheus" in capsys.readouterr().err

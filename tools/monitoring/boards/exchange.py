@@ -36,7 +36,7 @@ def _moved(chosen: str, phase: str, direction: str = "sent") -> str:
 _NOW: Final = Section(
     "Now",
     (
-        Text(title="", words=_WORDS, height=3),
+        Text(title="", words=_WORDS),
         Number(
             title="Store",
             about="Bytes that the hub holds, beside the most that it may.",

@@ -20,7 +20,6 @@ from tools.monitoring.views import (
 
 _HERE: Final = 'namespace=~"$namespace"'
 _JOB: Final = "max by (namespace, trainingjob)"
-_LEADS: Final = "on (namespace, pod, instance) group_left () atoll_operator_leader"
 _HOUR: Final = "1h"
 
 _WORDS: Final = """\
@@ -32,14 +31,14 @@ operator, curves of training from the hubs. What an alert means is in `docs/runb
 _NOW: Final = Section(
     "Now",
     (
-        Text(title="", words=_WORDS, height=2),
+        Text(title="", words=_WORDS),
         Number(
             title="Jobs",
             about="Jobs by their state, as the leading operator sees them.",
             unit="none",
             queries=(
                 Query(
-                    f"sum by (state) (atoll_operator_trainingjobs * {_LEADS}) > 0",
+                    "sum by (state) (atoll_operator_trainingjobs) > 0",
                     "{{state}}",
                 ),
             ),
@@ -161,9 +160,7 @@ _JOBS: Final = Section(
             about="How many jobs are in which state. Pending that grows: the cluster is full, or a "
             "queue holds them.",
             unit="none",
-            queries=(
-                Query(f"sum by (state) (atoll_operator_trainingjobs * {_LEADS})", "{{state}}"),
-            ),
+            queries=(Query("sum by (state) (atoll_operator_trainingjobs)", "{{state}}"),),
             stacked=True,
             low=0,
         ),

@@ -34,7 +34,7 @@ come from the operator: a run on a laptop has none.
 _NOW: Final = Section(
     "Now",
     (
-        Text(title="", words=_WORDS, height=2),
+        Text(title="", words=_WORDS),
         Number(
             title="State",
             about="As the operator says it; conditions with reasons: kubectl describe tj.",
@@ -94,6 +94,7 @@ _NOW: Final = Section(
                     "sum(atoll_reported_comm_bytes_total"
                     f'{{{OF_JOB}, phase="training", peer=~"island|other"}} '
                     "* on (namespace, trainingjob, step) group_left () "
+                    "max by (namespace, trainingjob, step) "
                     f"(atoll_reported_train_isolated{{{OF_JOB}}} == 1))"
                 ),
             ),

@@ -36,7 +36,7 @@ _ERRORS: Final = (
 _NOW: Final = Section(
     "Now",
     (
-        Text(title="", words=_WORDS, height=2),
+        Text(title="", words=_WORDS),
         Number(
             title="Leaders",
             about="One is right. None: nobody works. Two for more than some seconds: clocks, or two "

@@ -30,10 +30,10 @@ _MOST_IN_LEGEND: Final = 12
 
 def curves(shown: Shown, box: Box, span: Span) -> None:
     """Lines over time, or areas on each other."""
-    columns = max(1, int((box.width - 60) / (9 + 6.2 * _longest(shown.answers))))
+    columns = max(1, int((box.width - 60) / (26 + 6.4 * _longest(shown.answers))))
     legend_rows = math.ceil(min(len(shown.answers), _MOST_IN_LEGEND) / columns)
     axes = box.axes(left=62, top=30, right=28, bottom=26 + _LEGEND_ROW * legend_rows)
-    _time_axis(axes, span)
+    _time_axis(axes, span, box.width - 100)
     stacked = shown.custom.get("stacking", {}).get("mode") == "normal"
     (_stack if stacked else _lines)(axes, shown, span)
     _value_axis(axes, shown)
@@ -91,10 +91,10 @@ def _with_gaps(
     return times, values
 
 
-def _time_axis(axes: Axes, span: Span) -> None:
+def _time_axis(axes: Axes, span: Span, width: float) -> None:
     pattern = "%H:%M:%S" if span.end - span.start < 1200 else "%H:%M"
     axes.set_xlim(span.start, span.end)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(max(1, min(5, int(width / 90)))))
     moment = FuncFormatter(lambda it, _: datetime.fromtimestamp(it, UTC).strftime(pattern))
     axes.xaxis.set_major_formatter(moment)
     axes.grid(visible=True, color=LINE, linewidth=0.7)
@@ -167,7 +167,7 @@ def _legend(axes: Axes, columns: int) -> None:
 def heat(shown: Shown, box: Box, span: Span) -> None:
     """A histogram over time: buckets upwards, darker where more fell into one."""
     axes = box.axes(left=62, top=30, right=28, bottom=28)
-    _time_axis(axes, span)
+    _time_axis(axes, span, box.width - 100)
     axes.grid(visible=False)
     buckets = sorted(shown.answers, key=lambda it: float(it.series.labels["le"]))
     if not any(it.last > 0 or max(it.series.values) > 0 for it in buckets):
@@ -187,13 +187,13 @@ def heat(shown: Shown, box: Box, span: Span) -> None:
 def rows(shown: Shown, box: Box, span: Span) -> None:
     """A row a series: as long as a value lasts, one block."""
     axes = box.axes(left=110, top=30, right=28, bottom=26)
-    _time_axis(axes, span)
+    _time_axis(axes, span, box.width - 100)
     axes.grid(visible=False)
     answers = sorted(shown.answers, key=lambda it: _natural(it.name))
     if not answers:
         _value_axis(axes, shown)
         return
-    highest = max((it.last for it in answers if not math.isnan(it.last)), default=1.0)
+    highest = max((it.last for it in answers if math.isfinite(it.last)), default=1.0)
     for index, it in enumerate(answers):
         for start, end, value in blocks(it, span):
             text, hue = _look(value, shown, highest)
@@ -230,7 +230,7 @@ def _look(value: float, shown: Shown, highest: float) -> tuple[str, str]:
     words = mappings[0]["options"] if mappings else {}
     if (key := f"{value:g}") in words:
         return words[key]["text"], colour(words[key]["color"])
-    share = value / highest if highest else 0.0
+    share = min(max(value / highest, 0.0), 1.0) if highest and math.isfinite(value) else 0.0
     return key, mpl.colors.to_hex(mpl.colormaps["BuPu"](0.15 + 0.75 * share))
 
 
@@ -240,13 +240,15 @@ def bars(shown: Shown, box: Box, span: Span) -> None:
     axes = box.axes(left=86, top=32, right=56, bottom=10)
     axes.set_axis_off()
     answers = sorted(shown.answers, key=lambda it: _natural(it.name))[:24]
-    top = shown.defaults.get("max") or max((it.last for it in answers), default=1.0) or 1.0
+    known = [it.last for it in answers if math.isfinite(it.last)]
+    top = shown.defaults.get("max") or max([*known, 0.0]) or 1.0
     axes.set_xlim(0, top)
     axes.set_ylim(max(len(answers), 4) - 0.5, -0.5)
     for index, it in enumerate(answers):
         hue = colour_at(it.last, shown.limits)
         axes.barh(index, top, height=0.7, color="#f0f2f4")
-        axes.barh(index, min(it.last, top), height=0.7, color=hue, alpha=0.85)
+        length = min(max(it.last, 0.0), top) if math.isfinite(it.last) else 0.0
+        axes.barh(index, length, height=0.7, color=hue, alpha=0.85)
         axes.text(
             -0.02 * top, index, shortened(it.name, 13), ha="right", va="center", size=8, color=INK
         )

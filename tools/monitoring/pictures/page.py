@@ -36,7 +36,9 @@ def draw(shown: Sequence[Shown], span: Span, path: Path) -> None:
     Sections are drawn open; of a dashboard with closed ones, panels would lie on each other.
     """
     rows = max(it.panel["gridPos"]["y"] + it.panel["gridPos"]["h"] for it in shown)
-    with mpl.rc_context({"font.family": "sans-serif", "axes.facecolor": "none"}):
+    with mpl.rc_context(
+        {"font.family": "sans-serif", "axes.facecolor": "none", "text.parse_math": False}
+    ):
         figure = new_figure(rows)
         for it in shown:
             box = box_of(figure, it.panel["gridPos"])

@@ -94,7 +94,7 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:500]
             raise PrometheusError(f"{what}: {said}") from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise PrometheusError(f"{self.url} does not answer as Prometheus: {error}") from error
 
 
