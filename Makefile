@@ -51,6 +51,7 @@ check: $(READY) ## Format, lint, types, layers, generated files, sizes
 	$(BIN)/python tools/generate_chart_readme.py --check
 	$(BIN)/python tools/generate_cli_help.py --check
 	$(BIN)/python tools/generate_troubleshooting.py --check
+	$(BIN)/python -m tools.generate_monitoring --check
 	$(BIN)/pytest -q tests/house
 
 format: $(READY) ## Format, and fix what the linter can
@@ -60,12 +61,13 @@ format: $(READY) ## Format, and fix what the linter can
 protos: $(READY) ## Release the protos: what they say now must stay readable from here on
 	$(BIN)/python tools/check_protos.py --release
 
-generate: $(READY) ## Write the generated files: protos/gen, the CRD, the chart's table of values, --help and reasons in docs
+generate: $(READY) ## Write the generated files: protos/gen, the CRD, the chart's table of values, --help and reasons in docs, dashboards, alerts
 	$(BIN)/python tools/generate_protos.py
 	$(BIN)/python tools/generate_crd.py
 	$(BIN)/python tools/generate_chart_readme.py
 	$(BIN)/python tools/generate_cli_help.py
 	$(BIN)/python tools/generate_troubleshooting.py
+	$(BIN)/python -m tools.generate_monitoring
 
 # What torch loads on a machine with GPUs only; it starts and trains without (tests/cluster).
 GPU_ONLY := triton cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx

@@ -167,6 +167,19 @@ def test_a_changed_reason_is_noticed_in_its_page(tree: Path) -> None:
     assert "run `make generate`" in result.stdout
 
 
+def test_a_changed_metric_is_noticed_in_what_is_made_of_it(tree: Path) -> None:
+    shutil.copytree(ROOT / "docs", tree / "docs")
+    command = (sys.executable, "-m", "tools.generate_monitoring", "--check")
+    assert run(tree, *command).returncode == 0
+    path = tree / "worker/atoll_worker/metrics.py"
+    path.write_text(path.read_text().replace("Refs that are bound.", "What is bound.", 1))
+    (tree / "charts/atoll/files/dashboards/mine.json").write_text("{}")
+    result = run(tree, *command)
+    assert result.returncode == 1
+    assert "docs/metrics.md is not what tools/monitoring says: run `make generate`" in result.stdout
+    assert "mine.json" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("module", "line", "rule"),
     [

@@ -73,6 +73,11 @@ TRAIN_TOKENS: Final = counter(
 TRAIN_TARGET_STEPS: Final = gauge(
     "atoll_train_target_steps", "Optimizer steps that the whole training has.", when=_TRAINS
 )
+TRAIN_START: Final = gauge(
+    "atoll_train_start_timestamp_seconds",
+    "When this process began to train, in seconds since the epoch; 0 before.",
+    when=_TRAINS,
+)
 TRAIN_LOSS: Final = gauge(
     "atoll_train_loss",
     "Mean loss of the last stretch of training, or on the holdout at the end; NaN before the first.",
@@ -217,7 +222,7 @@ HUB_REPORT_TIME: Final = gauge(
 
 EVERYWHERE: Final = (BUILD_INFO, CERTIFICATE_EXPIRY, COMM_BYTES, RPC_SECONDS)
 TRAINING: Final = (
-    *(TRAIN_STEPS, TRAIN_SAMPLES, TRAIN_TOKENS, TRAIN_TARGET_STEPS, TRAIN_LOSS),
+    *(TRAIN_STEPS, TRAIN_SAMPLES, TRAIN_TOKENS, TRAIN_TARGET_STEPS, TRAIN_START, TRAIN_LOSS),
     *(TRAIN_LOSS_NOT_FINITE, TRAIN_STEP_SECONDS, TRAIN_GRADIENT_NORM, TRAIN_LEARNING_RATE),
     *(CHECKPOINTS, CHECKPOINT_SECONDS, CHECKPOINT_BYTES, CHECKPOINT_TIME, CHECKPOINT_INTERVAL),
     SOCKET_BYTES,
@@ -232,7 +237,7 @@ HUB: Final = (
 )
 
 _OF_A_JOB: Final = (
-    *(TRAIN_STEPS, TRAIN_SAMPLES, TRAIN_TOKENS, TRAIN_TARGET_STEPS, TRAIN_LOSS),
+    *(TRAIN_STEPS, TRAIN_SAMPLES, TRAIN_TOKENS, TRAIN_TARGET_STEPS, TRAIN_START, TRAIN_LOSS),
     *(TRAIN_LOSS_NOT_FINITE, TRAIN_GRADIENT_NORM, TRAIN_LEARNING_RATE, TRAIN_ISOLATED),
     *(CHECKPOINTS, CHECKPOINT_BYTES, CHECKPOINT_TIME, CHECKPOINT_INTERVAL),
     *(COMM_BYTES, SOCKET_BYTES, MERGES, MERGE_WAIT_SECONDS, ROUND),
