@@ -12,6 +12,15 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Collector:
+    """Who takes the traces of jobs."""
+
+    peers: tuple[Json, ...]
+    """Of network policies."""
+    port: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """How an operator is set up: what of it its objects show."""
 
@@ -29,6 +38,10 @@ class Settings:
     """Of the hub's claim: it belongs to root otherwise, and no process of a job is root. None where
     the cluster chooses (OpenShift). Not of other volumes: to give a large data set another group
     takes long, and it is not ours."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of every pod: how it logs, and where its traces go."""
+    collector: Collector | None = None
+    """Whom every pod may dial for traces, besides."""
 
 
 @dataclass(frozen=True)
