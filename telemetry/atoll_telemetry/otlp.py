@@ -30,8 +30,8 @@ from atoll_telemetry.tracing import Attributes, Place
 
 _LAST_SECONDS: Final = 1.5
 """Of one attempt to send when the process ends."""
-_HOPELESS_SECONDS: Final = 1.0
-"""An attempt that has gone on for so long when the process ends is given up."""
+_HOPELESS_SECONDS: Final = 0.3
+"""When the process ends, an attempt that began before may take so much longer."""
 _NOT_RETRIED: Final = frozenset({grpc.StatusCode.ABORTED})
 """There is no time to wait for a collector that is away; the SDK takes no empty set."""
 
@@ -116,9 +116,11 @@ class OtlpTracer:
         self._exporter.hurry()
         flushing = threading.Thread(target=self._processor.shutdown, name="traces", daemon=True)
         flushing.start()
-        flushing.join(seconds)
+        flushing.join(min(_HOPELESS_SECONDS, seconds))
+        self._exporter.give_up_waiting()
+        flushing.join(max(0.0, until - time.monotonic()))
         self._exporter.shutdown()
-        flushing.join(max(0.0, until + 0.5 - time.monotonic()))  # it has nothing left to wait for
+        flushing.join(_HOPELESS_SECONDS)  # it has nothing left to wait for
 
     def _below(self, parent: Place) -> Context:
         """The sampler is asked of the whole trace: so all processes decide alike."""
@@ -137,24 +139,25 @@ class _Exporter(SpanExporter):
         self._usual = OTLPSpanExporter()
         self._last = OTLPSpanExporter(timeout=_LAST_SECONDS, retryable_error_codes=_NOT_RETRIED)
         self._hurried = False
-        self._began = 0.0
-        """When the attempt that is going on began; 0 while there is none."""
         self._lost = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans; called on one thread."""
-        self._began = time.monotonic()
-        result = (self._last if self._hurried else self._usual).export(spans)
-        self._began = 0.0
+        result = SpanExportResult.FAILURE
+        if not self._hurried:
+            result = self._usual.export(spans)
+        if result is not SpanExportResult.SUCCESS and self._hurried:
+            result = self._last.export(spans)
         self._tell(lost=result is not SpanExportResult.SUCCESS)
         return result
 
     def hurry(self) -> None:
-        """The process ends: what goes on for long by now will come to nothing."""
+        """The process ends: wait for nobody from now on."""
         self._hurried = True
-        began = self._began
-        if self._lost or (began and time.monotonic() - began > _HOPELESS_SECONDS):
-            self._usual.shutdown()
+
+    def give_up_waiting(self) -> None:
+        """End an attempt that began before, and may be waiting to try again."""
+        self._usual.shutdown()
 
     def shutdown(self) -> None:
         """Cancel what is on its way."""

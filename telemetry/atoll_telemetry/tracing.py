@@ -16,9 +16,8 @@ import logging
 import os
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -155,12 +154,12 @@ def set_up(service: str, environment: Mapping[str, str] | None = None) -> None:
 
 
 def place_of(key: str) -> Place:
-    """The trace of a job, by its uid. A uid of Kubernetes is the trace's id as it stands."""
+    """The trace of a job, by its uid.
+
+    A digest, not the uid itself: samplers go by the bits of a trace's id, and some of a uid are fixed.
+    """
     digest = hashlib.sha256(f"atoll:{key}".encode()).digest()
-    trace_id = int.from_bytes(digest[:16])
-    with suppress(ValueError):
-        trace_id = uuid.UUID(key).int
-    return Place(trace_id or 1, int.from_bytes(digest[16:24]) or 1)
+    return Place(int.from_bytes(digest[:16]), int.from_bytes(digest[16:24]))
 
 
 @contextmanager

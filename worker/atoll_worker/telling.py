@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from atoll_api import names
 from atoll_api.exit_codes import ExitCode
 from atoll_telemetry import logs, subject, tracing
-from atoll_worker.errors import FinalError, WorkerError
+from atoll_worker.errors import DisruptedError, FinalError, WorkerError
 
 if TYPE_CHECKING:  # not at run time: see `__main__`
     from atoll_api.work_order import WorkOrder
@@ -46,9 +46,16 @@ def told(order: "WorkOrder") -> Iterator[None]:
     tracing.set_up("atoll-hub" if order.role == names.HUB else "atoll-worker")
     began = time.monotonic()
     _log.info("%s of %s begins, as process %d", order.step, order.job.name, os.getpid())
+    stopped: DisruptedError | None = None
     try:
         with tracing.attempt(order.role, order.job.uid):
-            yield
+            try:
+                yield
+            except DisruptedError as error:  # as it was asked to: that is no failure of the span
+                stopped = error
+                tracing.note(stopped=True)
+        if stopped is not None:
+            raise stopped
         seconds = time.monotonic() - began
         _log.info("done in %.1f s", seconds, extra=logs.extra(seconds=round(seconds, 3)))
     finally:

@@ -27,7 +27,7 @@ def run(order: MergeOrder, context: Context) -> None:
     gathering = Gathering(order, context, task, dataset)
     for number in range(len(course.ends)):
         if course.evaluated(number):
-            with tracing.span("evaluate", round=number):
+            with tracing.span("mergeability", round=number):
                 gathering.evaluate(number, course.ends[number])
-    with tracing.span("merge"):
+    with tracing.span("final merge"):
         gathering.merge()
