@@ -6,17 +6,34 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from atoll_api import names
 from atoll_api.exit_codes import ExitCode
+from atoll_api.hub_order import JobIdentity
 from atoll_telemetry import logs, subject, tracing
 from atoll_worker.errors import DisruptedError, FinalError, WorkerError
 
-if TYPE_CHECKING:  # not at run time: see `__main__`
-    from atoll_api.work_order import WorkOrder
-
 _log = logging.getLogger(__name__)
+
+
+class Order(Protocol):
+    """What is told of a work order; by its parts, for a hub loads no order of another role."""
+
+    @property
+    def job(self) -> JobIdentity:
+        """Which job."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """What the process is."""
+        ...
+
+    @property
+    def step(self) -> str:
+        """And which of them."""
+        ...
 
 
 class _Now:
@@ -26,7 +43,7 @@ class _Now:
 
 
 @contextmanager
-def told(order: "WorkOrder") -> Iterator[None]:
+def told(order: Order) -> Iterator[None]:
     """Log and trace one attempt of a step.
 
     Raises:
