@@ -42,7 +42,7 @@ async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
         await runtime.tell(told)
         for event in told:
             _log.info("%s", event.message, extra=logs.extra(reason=event.reason))
-        if ended_in(current) is not None:
+        if observed.ended is None and ended_in(current) is not None:
             tracing.root("job", observed.start_time, state=current.state)
     return decided
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Final, TextIO
 
 from atoll_telemetry import subject, tracing
@@ -81,6 +82,7 @@ def set_up(settings: LogSettings) -> None:
     logging.captureWarnings(capture=True)
     if settings.format == "json":  # a traceback of many lines is no line of JSON
         threading.excepthook = _thread_failed
+        sys.excepthook = _process_failed
 
 
 def extra(**fields: subject.Value | None) -> dict[str, dict[str, subject.Value]]:
@@ -187,6 +189,15 @@ def _whose(line: Document) -> str:
     logger = line["logger"]
     said = (job if "step" not in line else "", "" if logger.startswith("atoll") else logger)
     return "".join(f"{it}: " for it in said if it)
+
+
+def _process_failed(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not issubclass(kind, Exception):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger(__name__).critical("this process failed", exc_info=(kind, error, trace))
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:

@@ -110,7 +110,7 @@ def test_the_wall_has_the_doors_that_the_operator_uses() -> None:
     [
         ("http://collector.lab:4000", 4000),
         ("https://collector", 4317),
-        ("https://collector/", 4317),
+        ("https://[::1]:99", 99),
     ],
 )
 def test_the_wall_has_a_door_to_the_collector_of_traces(endpoint: str, port: int) -> None:

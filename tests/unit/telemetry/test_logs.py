@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,12 +28,13 @@ LINE = {
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
     """What goes to standard error; loggers are afterwards as they were."""
     root = logging.getLogger()
-    before, hook = (root.level, list(root.handlers)), threading.excepthook
+    before = (root.level, list(root.handlers))
+    hooks = threading.excepthook, sys.excepthook
     levels = {name: logging.getLogger(name).level for name in ("kopf", "aiohttp")}
     yield lambda: capsys.readouterr().err
     logging.captureWarnings(capture=False)
     subject.of_process()
-    threading.excepthook = hook
+    threading.excepthook, sys.excepthook = hooks
     root.level, root.handlers = before
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -100,6 +103,14 @@ def test_a_thread_that_dies_is_a_line(written: Written) -> None:
     (line,) = documents(written)
     assert (line["level"], line["msg"]) == ("error", "thread disk failed")
     assert "ValueError" in line["exception"]
+
+
+def test_a_process_that_dies_is_a_line() -> None:
+    program = "from atoll_telemetry import logs; logs.set_up(logs.LogSettings('json')); int('x')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    line = json.loads(done.stderr)
+    assert (done.returncode, line["level"]) == (1, "critical")
+    assert line["exception"].endswith("invalid literal for int() with base 10: 'x'")
 
 
 def test_a_custom_task_is_heard_at_info(written: Written) -> None:
