@@ -224,7 +224,7 @@ def headers() -> Headers | None:
 def answer(
     name: str, headers: Callable[[], object], **attributes: Value | None
 ) -> AbstractContextManager[None]:
-    """A span of a callee, below the caller's; nothing for callers that do not trace.
+    """A span of a callee, below the caller's; below this process's own if that one does not trace.
 
     Args:
         name: as for `span`.
@@ -236,7 +236,7 @@ def answer(
     found = headers()
     pairs = found if isinstance(found, tuple | list) else ()
     parent = next((_parsed(str(value)) for name, value in pairs if name == _HEADER), None)
-    return _OFF if parent is None else _Now.tracer.span(name, attributes, parent)
+    return _Now.tracer.span(name, attributes, parent or _around())
 
 
 def root(name: str, began: float, **attributes: Value | None) -> None:

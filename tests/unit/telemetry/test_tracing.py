@@ -208,8 +208,10 @@ def test_a_callee_writes_below_its_caller(started: Collector) -> None:
             with tracing.answer("receive", lambda odd=odd: odd):  # type: ignore[misc]
                 pass
     tracing.shut_down()
-    (receive,) = started.named("receive")
+    receive, *of_strangers = started.named("receive")
     assert started.parent_of(receive).name == "publish"
+    assert {started.parent_of(it).name for it in of_strangers} == {"hub"}
+    assert len(of_strangers) == 5
 
 
 def test_a_child_writes_of_the_trace_that_it_is_told_of(
