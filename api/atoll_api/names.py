@@ -97,6 +97,8 @@ _RESERVED_KEYS = frozenset({"controller-uid", "job-name"})
 
 ENV_STEP = "ATOLL_STEP"
 """On a cluster: which step the process is."""
+ENV_NAMESPACE = "ATOLL_NAMESPACE"
+"""On a cluster: where its job is, for its logs and traces."""
 ENV_COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 """Kubernetes' own: which pod of an Indexed Job the process is."""
 RESERVED_ENV_PREFIX = "ATOLL_"

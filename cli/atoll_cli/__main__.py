@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,6 +28,11 @@ from atoll_cli.commands import (
 )
 from atoll_cli.errors import CliError
 from atoll_operator.errors import OperatorError
+from atoll_telemetry import logs as logs_of_process
+from atoll_telemetry.logs import LogSettings, LogSettingsError
+
+_OWN_LINES = LogSettings(level="warning")
+"""A command speaks to people by itself; a log is for what nobody asked for."""
 
 EPILOG = """\b
 Exit codes: 0 complete; 1 failed; 2 wrong command line; 64 the job has problems;
@@ -78,6 +84,7 @@ def exit_code_of(arguments: list[str]) -> int:
     if debug:  # wherever on the line it stands
         arguments = ["--debug", *(word for word in arguments if word != "--debug")]
     try:
+        _set_up_logs()
         result = atoll.main(arguments, prog_name="atoll", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
@@ -88,6 +95,13 @@ def exit_code_of(arguments: list[str]) -> int:
             traceback.print_exc()
         return _explain(error)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _set_up_logs() -> None:
+    try:
+        logs_of_process.set_up(logs_of_process.read(os.environ, _OWN_LINES))
+    except LogSettingsError as error:
+        raise CliError(str(error), ExitCode.USAGE) from error
 
 
 def _explain(error: Exception) -> ExitCode:

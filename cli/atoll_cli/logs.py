@@ -17,6 +17,7 @@ from atoll_cli.errors import CliError
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import ended_in
+from atoll_telemetry.logs import as_text, parse
 
 _LOOK_SECONDS: Final = 0.2
 _ISLANDS: Final = ("island", "islands")
@@ -53,6 +54,8 @@ class Teller:
     """Prints lines, each with its step before it where there are several."""
 
     steps: Sequence[str]
+    raw: bool = False
+    """Lines of JSON are shown as they are, and not as text."""
     _width: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,8 @@ class Teller:
     def tell(self, step: str, line: bytes) -> None:
         """One line, without its end."""
         text = line.decode("utf-8", errors="replace").rstrip("\r")
+        structured = None if self.raw else parse(text)
+        text = text if structured is None else as_text(structured)
         if len(self.steps) > 1:
             colour = _COLOURS[self.steps.index(step) % len(_COLOURS)]
             text = f"{click.style(f'{step:<{self._width}} |', fg=colour)} {text}"
@@ -88,15 +93,15 @@ class Pieces:
         return [self._begun] if self._begun else []
 
 
-def show_run(folder: Path, asked: str | None, *, follow: bool) -> None:
-    """Print the logs of a run on this machine.
+def show_run(folder: Path, asked: str | None, *, follow: bool, raw: bool = False) -> None:
+    """Print the logs of a run on this machine; `raw`: as they are.
 
     Raises:
         CliError: the folder is no run's, or it has no log of that step.
     """
     job = runs.read_job(folder)
     steps = (names.HUB, *(it.name for it in pipeline(job.spec)))
-    teller = Teller(chosen(asked, steps, str(folder)))
+    teller = Teller(chosen(asked, steps, str(folder)), raw=raw)
     tails = [_Tail(step, RunFolder.at(folder).log(StepName(step))) for step in teller.steps]
     while follow and _is_going(folder):
         for tail in tails:

@@ -1,7 +1,6 @@
 """`python -m atoll_operator`: the operator of a cluster, set up by its environment."""
 
 import asyncio
-import logging
 import os
 import sys
 
@@ -9,22 +8,23 @@ from atoll_api.exit_codes import ExitCode
 from atoll_operator.errors import OperatorError
 from atoll_operator.kubernetes.process import serve
 from atoll_operator.kubernetes.settings import read
+from atoll_telemetry import logs, tracing
 
 
 def main() -> int:
     """Run until told to stop; an error is one line."""
-    logging.basicConfig(
-        level=os.environ.get("ATOLL_LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("kopf").setLevel(logging.WARNING)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines are for developers
     try:
-        asyncio.run(serve(read(os.environ)))
+        settings = read(os.environ)
+        logs.set_up(logs.read(os.environ))
+        tracing.set_up("atoll-operator")
+        asyncio.run(serve(settings))
     except OperatorError as error:
+        tracing.shut_down()
         sys.stderr.write(f"atoll-operator: {error}\n")
         return error.exit_code
+    finally:
+        tracing.shut_down()
     return ExitCode.OK
 
 

@@ -2,14 +2,23 @@
 
 from typing import Final
 
+from atoll_telemetry import logs
+
 MESSAGE_BYTES: Final = 512
 """Enough for a sentence, and bounded in the status."""
+_SAID: Final = "atoll: "
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty, cut to MESSAGE_BYTES."""
-    lines = (line.strip() for line in reversed(text.splitlines()))
-    return next((line[:MESSAGE_BYTES] for line in lines if line), "")
+    """What a worker said at its end, else the last line that is not empty; cut to MESSAGE_BYTES.
+
+    Empty where that one is a line of its log: whoever was killed had no last words, and what it
+    did last is no reason.
+    """
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    said = next((line for line in reversed(lines) if line.startswith(_SAID)), None)
+    found = said or (lines[-1] if lines else "")
+    return "" if logs.is_line(found) else found[:MESSAGE_BYTES]
 
 
 def last_words(text: str, step: str) -> str:

@@ -4,33 +4,46 @@ Knows the Runtime protocol and no runtime, so a laptop and a cluster run the sam
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from atoll_api.names import StepName
 from atoll_api.spec import TrainingJob
 from atoll_operator.plan.events import events
-from atoll_operator.plan.model import Action, Ongoing, Outcome, Plan, StartStep
+from atoll_operator.plan.model import Action, Ongoing, Outcome, Plan, StartStep, StopStep
 from atoll_operator.plan.plan import plan
 from atoll_operator.plan.status import ended_in, status
 from atoll_operator.runtime import Runtime
+from atoll_telemetry import logs, tracing
 
 RESYNC_SECONDS = 0.5
 """How long a pass may be put off when nothing says that something changed."""
 
+_log = logging.getLogger(__name__)
+
 
 async def reconcile_once(job: TrainingJob, runtime: Runtime) -> Plan:
     """One pass. Passes may be repeated, or cut short by an error, at any point."""
+    began_ns = tracing.now_ns()
     previous = await runtime.read_status()
     observed = replace(await runtime.observe(), ended=ended_in(previous))
     now = runtime.now()
     decided = plan(job.spec, observed, now)
-    await _apply(runtime, decided.actions)
+    if decided.actions:
+        with tracing.span("reconcile", began_ns=began_ns):
+            await _apply(runtime, decided.actions)
     if observed.ended is not None and not decided.actions:
         return decided  # all has been said; the world it was said of may be gone by now
     current = status(job.spec, observed, decided, previous, now)
     if current != previous and await runtime.write_status(current):
-        await runtime.tell(events(previous, current))
+        told = events(previous, current)
+        await runtime.tell(told)
+        for event in told:
+            _log.info("%s", event.message, extra=logs.extra(reason=event.reason))
+        if observed.ended is None and ended_in(current) is not None:
+            tracing.root("job", observed.start_time, state=current.state)
     return decided
 
 
@@ -49,7 +62,21 @@ async def _apply(runtime: Runtime, actions: Sequence[Action]) -> None:
         several = tuple(alike)
         at_once = runtime.starts_at_once if kind is StartStep else 1
         for first in range(0, len(several), at_once):
-            applied = (runtime.apply(it) for it in several[first : first + at_once])
+            applied = (_traced(runtime, it) for it in several[first : first + at_once])
             for ended in await asyncio.gather(*applied, return_exceptions=True):
                 if isinstance(ended, BaseException):
                     raise ended
+
+
+async def _traced(runtime: Runtime, action: Action) -> None:
+    """Carry out one action, as a span of its own."""
+    match action:
+        case StartStep(step=step):
+            name: StepName | None = step.name
+        case StopStep(name=stopped):
+            name = stopped
+        case _:
+            name = None
+    _log.debug("%s %s", type(action).__name__, name or "")
+    with tracing.span(type(action).__name__, step=name):
+        await runtime.apply(action)

@@ -12,6 +12,7 @@ import torch
 from hub_process import HubProcess
 
 from atoll_api.names import Ref
+from atoll_telemetry import tracing
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Artifact, WireBytes
@@ -94,6 +95,26 @@ def test_each_kind_of_peer_is_counted_apart() -> None:
                 everything = {"hub": (1000, 10), "island": (2000, 20), "other": (30, 3000)}
                 assert settled(meter, everything) == everything
             assert counted(meter) == everything, "a socket that is gone keeps its count"
+
+
+def test_a_collector_of_traces_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector, stranger = Peer(), Peer()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{collector.address}")
+    tracing.set_up("atoll-test")
+    try:
+        meter = WireMeter("127.0.0.1:1")
+    finally:
+        tracing.shut_down()
+    meter.start()
+    with collector.listening, stranger.listening:
+        near, far = collector.connect()
+        other, other_end = stranger.connect()
+        with near, far, other, other_end:
+            exchange(near, far, 5000, 70)
+            exchange(other, other_end, 300, 20)
+            # The far ends count, as above: 70 and 5000 of the collector's, 20 and 300 of the other's.
+            expected = {"hub": (0, 0), "island": (0, 0), "other": (300 + 90, 20 + 5300)}
+            assert settled(meter, expected) == expected
 
 
 def test_silence_counts_nothing() -> None:

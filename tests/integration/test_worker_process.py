@@ -29,7 +29,7 @@ def run(*arguments: str) -> tuple[int, str]:
         check=False,
         text=True,
         timeout=60,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env={"ATOLL_LOG_LEVEL": "warning", **os.environ, "OMP_NUM_THREADS": "1"},
     )
     return done.returncode, done.stderr
 
@@ -64,6 +64,15 @@ def test_an_order_that_is_none(tmp_path: Path, content: str, message: str) -> No
     assert code == ExitCode.FINAL
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_a_setting_of_the_log_that_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATOLL_LOG_FORMAT", "xml")
+    code, said = run(str(hub_order(tmp_path)))
+    assert code == ExitCode.FINAL
+    assert said == "atoll: hub: ATOLL_LOG_FORMAT is 'xml': say json or text\n"
 
 
 def test_an_order_that_is_not_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from atoll_api.hub_order import FolderStore
 from atoll_api.names import Process
 from atoll_api.work_order import HubOrder, JobIdentity
 from atoll_operator.identity import files_of, write
+from atoll_telemetry import logs
 
 START_SECONDS = 60.0
 
@@ -85,7 +86,8 @@ class HubProcess:
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {names.ENV_LIFELINE: "1"},
+            # Nobody reads the pipe before the end.
+            env=os.environ | {names.ENV_LIFELINE: "1", logs.ENV_LEVEL: "warning"},
         )
         return self._process
 

@@ -4,7 +4,8 @@ On a cluster `python -m atoll_worker --job JOB.json --step STEP` computes the or
 `--health-port` answers probes.
 
 Ends with an exit code of `atoll_api.exit_codes`; an error is one line on standard error,
-`atoll: STEP: what is wrong and what to do`. Imports nothing that the role does not need.
+`atoll: STEP: what is wrong and what to do`: the last, and plain text whatever the format of the log,
+for Kubernetes and the local runtime read it. Imports nothing that the role does not need.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import errno
 import gc
 import os
 import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from atoll_api import hub_order, names
 from atoll_api.exit_codes import ExitCode
 from atoll_api.hub_order import HubOrder, WorkOrderError
-from atoll_worker import process
+from atoll_worker import process, telling
 from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
 
 if TYPE_CHECKING:  # not at run time: it loads the whole spec, of which a hub needs nothing
@@ -47,11 +47,11 @@ def main() -> int:
         step = order.step
         if options.health_port is not None:
             _answer_probes(options.health_port, order)
-        _run(order)
+        with telling.told(order):
+            _run(order)
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
         failure = _explain(error)
-        if options.debug:
-            traceback.print_exc()
+        telling.failed(failure, error, debug=options.debug)
         sys.stderr.write(f"atoll: {step}: {' '.join(str(failure).split())}\n")
         return failure.exit_code
     return ExitCode.OK

@@ -60,6 +60,13 @@ def _repeat_exactly() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def named() -> str:
+    """For people: the GPU, or the CPU with the threads that it has."""
+    if chosen() == CPU:
+        return f"the CPU, threads: {torch.get_num_threads()}"
+    return torch.cuda.get_device_name(chosen())
+
+
 def described() -> str:
     """For people: the GPU and the most memory that was in use; empty on a CPU."""
     if chosen() == CPU:

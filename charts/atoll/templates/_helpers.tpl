@@ -106,6 +106,16 @@ app.kubernetes.io/component: operator
   value: {{ .Values.metrics.objects | quote }}
 - name: ATOLL_SCRAPE_ANNOTATIONS
   value: {{ .Values.metrics.annotations | quote }}
+- name: ATOLL_LOG_FORMAT
+  value: {{ .Values.logging.format | quote }}
+- name: ATOLL_LOG_LEVEL
+  value: {{ .Values.logging.level | quote }}
+{{- with .Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+- name: ATOLL_TRACING_TO
+  value: {{ .Values.tracing.to | toJson | quote }}
 - name: ATOLL_WORKERS
   value: {{ .Values.concurrency | int64 | quote }}
 - name: ATOLL_POLL_SECONDS

@@ -70,15 +70,17 @@ def steps_of(job: JobOnCluster, pods: Sequence[StepPod]) -> list[str]:
     return in_order(found)
 
 
-async def show(api: Api, kubectl: Kubectl, name: str, asked: str | None) -> None:
-    """Print the logs that there are.
+async def show(
+    api: Api, kubectl: Kubectl, name: str, asked: str | None, *, raw: bool = False
+) -> None:
+    """Print the logs that there are; `raw`: as they are.
 
     Raises:
         CliError: no such job, no such step, or nothing to print.
     """
     job = await jobs.read(api, kubectl.place, name)
     pods = pods_of(await _pods(api, kubectl, name))
-    teller = Teller(chosen(asked, steps_of(job, pods), name))
+    teller = Teller(chosen(asked, steps_of(job, pods), name), raw=raw)
     printed = 0
     for pod in pods:
         if pod.step in teller.steps and pod.has_log:
@@ -95,7 +97,13 @@ async def show(api: Api, kubectl: Kubectl, name: str, asked: str | None) -> None
 
 
 async def follow(
-    api: Api, kubectl: Kubectl, name: str, asked: str | None, look_seconds: float = LOOK_SECONDS
+    api: Api,
+    kubectl: Kubectl,
+    name: str,
+    asked: str | None,
+    look_seconds: float = LOOK_SECONDS,
+    *,
+    raw: bool = False,
 ) -> None:
     """Print the logs that there are and those that come, until the steps have ended.
 
@@ -108,7 +116,7 @@ async def follow(
         while True:
             job = await jobs.read(api, kubectl.place, name)
             pods = pods_of(await _pods(api, kubectl, name))
-            teller = teller or Teller(chosen(asked, steps_of(job, pods), name))
+            teller = teller or Teller(chosen(asked, steps_of(job, pods), name), raw=raw)
             _begin(kubectl, pods, teller, streams)
             ended = [it for it in streams.values() if it.done()]
             for it in ended:

@@ -20,6 +20,7 @@ from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
 from atoll_operator.local.storage import where_artifacts_live
 from atoll_operator.plan.model import Complete, Failed, Ongoing, Outcome, Stopped
+from atoll_telemetry import tracing
 
 
 @click.command("run", short_help="Run a job on this machine, to its end.")
@@ -68,11 +69,14 @@ def command(
     console.print(f"[bold]{job.metadata.name}[/]: {job.spec.islands.count} islands, in {folder}")
     if said := where_artifacts_live(job, options.base_folder, folder):
         console.print(said, highlight=False, markup=False, soft_wrap=True)
+    tracing.set_up("atoll-operator")
     try:
         with view:
             ended, received = asyncio.run(_until_ended(job, folder, options, view))
     except OperatorError as error:
         raise CliError(str(error), error.exit_code) from error
+    finally:
+        tracing.shut_down()
     return _conclude(console, folder, ended, received)
 
 

@@ -17,12 +17,13 @@ from atoll_operator.identity import Authority
 from atoll_operator.kubernetes.api import Api, Json, Key
 from atoll_operator.kubernetes.authority import OperatorAuthority
 from atoll_operator.kubernetes.manifests import identities
-from atoll_operator.kubernetes.manifests.blueprint import Blueprint
+from atoll_operator.kubernetes.manifests.blueprint import Blueprint, Collector
 from atoll_operator.kubernetes.manifests.blueprint import Settings as ManifestSettings
 from atoll_operator.kubernetes.manifests.job_objects import commitment
 from atoll_operator.kubernetes.resources import CONFIG_MAPS, SECRETS
 from atoll_operator.kubernetes.settings import OperatorSettings, release
 from atoll_operator.kubernetes.training_jobs import JobView, seconds_of
+from atoll_telemetry.tracing import address_of, endpoint
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,18 @@ def blueprint_of(resolved: ResolvedJob, view: JobView, settings: OperatorSetting
         image_pull_secrets=settings.image_pull_secrets,
         fs_group=settings.fs_group,
         scrape_annotations=settings.scrape_annotations,
+        environment={**settings.log.environment(), **settings.tracing},
+        collector=_collector(settings),
     )
     return Blueprint(resolved, shown, view.labels)
+
+
+def _collector(settings: OperatorSettings) -> Collector | None:
+    where = address_of(endpoint(settings.tracing))
+    if not where or not settings.tracing_to:
+        return None
+    peers = tuple(dict(it) for it in settings.tracing_to)
+    return Collector(peers, int(where.rpartition(":")[2]))
 
 
 async def find_accepted(api: Api, view: JobView) -> Accepted | None:

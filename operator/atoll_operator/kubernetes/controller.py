@@ -35,6 +35,7 @@ from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import SHOWN_ISLANDS, blocked, ended_in, refused
 from atoll_operator.plan.step_status import Tally, tally
 from atoll_operator.reconcile import reconcile_once
+from atoll_telemetry import subject, tracing
 
 RESYNC_SECONDS: Final = 300.0
 """How long a job may be left alone when nothing says that it changed."""
@@ -147,6 +148,10 @@ class Controller:
         Raises:
             OperatorError: to be tried again, later each time.
         """
+        with subject.of(job=key.name, namespace=key.namespace):
+            return await self._work(key)
+
+    async def _work(self, key: Key) -> float | None:
         view = self._views.get(key)
         if view is None or view.deleting:
             self._forget(key)
@@ -168,7 +173,8 @@ class Controller:
         if job.spec.managed_elsewhere:
             return None
         try:
-            return await self._reconcile(view, known, job)
+            with tracing.trace(view.uid):
+                return await self._reconcile(view, known, job)
         except (ApiError, StrangerError) as error:
             await self._say_blocked(view.key, error)
             raise

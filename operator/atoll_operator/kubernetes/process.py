@@ -23,6 +23,7 @@ from atoll_operator.kubernetes.measuring import CountedHubs, Levels, Measurement
 from atoll_operator.kubernetes.settings import OperatorSettings, release
 from atoll_operator.kubernetes.work_queue import Pass, WorkQueue
 from atoll_operator.kubernetes.world import Wiring, World, watches
+from atoll_telemetry import logs
 
 _BACKOFF: Final = Backoff(first_seconds=0.2, max_seconds=60.0)
 _RETRY_SECONDS: Final = 2.0
@@ -186,6 +187,7 @@ def _say_pass(ended: Pass[Key]) -> None:
         str(ended.error) or type(ended.error).__name__,
         ended.failures,
         exc_info=None if expected else ended.error,
+        extra=logs.extra(job=ended.key.name, namespace=ended.key.namespace),
     )
 
 

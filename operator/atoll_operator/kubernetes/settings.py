@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from atoll_operator.errors import SettingsError
+from atoll_telemetry import logs, tracing
+from atoll_telemetry.logs import LogSettings, LogSettingsError
 
 PREFIX: Final = "ATOLL_"
 HEALTH_PORT: Final = 9464
+_LOG: Final = LogSettings(format="json")
+_SAMPLING: Final = ("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class OperatorSettings:
     """Whether the state of each job is a metric."""
     scrape_annotations: bool = False
     """Whether pods of jobs say `prometheus.io/scrape`."""
+    log: LogSettings = _LOG
+    """Of the operator, and of the pods of jobs."""
+    tracing: Mapping[str, str] = field(default_factory=dict)
+    """Where traces go, as variables of OpenTelemetry; empty where nobody asked for them."""
+    tracing_to: tuple[Mapping[str, Any], ...] = ()
+    """Peers of network policies that take traces."""
 
 
 def read(environment: Mapping[str, str]) -> OperatorSettings:
@@ -62,19 +72,22 @@ def read(environment: Mapping[str, str]) -> OperatorSettings:
         "metrics_from": tuple(_json(found, "METRICS_FROM", list, [])),
         "image_pull_policy": found.get("IMAGE_PULL_POLICY"),
         "image_pull_secrets": _list(found, "IMAGE_PULL_SECRETS"),
+        "log": _log(environment),
+        "tracing": _tracing(environment),
+        "tracing_to": tuple(_json(found, "TRACING_TO", list, [])),
     }
-    for field, name in (("lease", "LEASE"), ("authority", "AUTHORITY_SECRET")):
+    for setting, name in (("lease", "LEASE"), ("authority", "AUTHORITY_SECRET")):
         if name in found:
-            known[field] = found[name]
-    for field, name in (("workers", "WORKERS"), ("health_port", "HEALTH_PORT")):
+            known[setting] = found[name]
+    for setting, name in (("workers", "WORKERS"), ("health_port", "HEALTH_PORT")):
         if name in found:
-            known[field] = _number(found, name)
-    for field, name in (
+            known[setting] = _number(found, name)
+    for setting, name in (
         ("object_metrics", "METRICS_OBJECTS"),
         ("scrape_annotations", "SCRAPE_ANNOTATIONS"),
     ):
         if name in found:
-            known[field] = _flag(found, name)
+            known[setting] = _flag(found, name)
     if "POLL_SECONDS" in found:
         known["poll_seconds"] = float(_number(found, "POLL_SECONDS"))
     if "FS_GROUP" in found:
@@ -89,6 +102,29 @@ def release() -> str:
         return version("atoll")
     except PackageNotFoundError:  # an image holds the code alone
         return "0.1.0"
+
+
+def _log(environment: Mapping[str, str]) -> LogSettings:
+    try:
+        return logs.read(environment, _LOG)
+    except LogSettingsError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _tracing(environment: Mapping[str, str]) -> dict[str, str]:
+    """What pods of jobs are told. No headers: whoever may read pods would read the token there.
+
+    The sampler too, for all processes of a job have to decide alike.
+    """
+    where = tracing.endpoint(environment)
+    if not where:
+        return {}
+    try:
+        tracing.address_of(where)
+    except ValueError as error:
+        raise SettingsError(f"{where!r} is no address of a collector: {error}") from error
+    passed = (*tracing.ENDPOINTS, *_SAMPLING)
+    return {name: environment[name] for name in passed if environment.get(name, "").strip()}
 
 
 def _required(found: Mapping[str, str], name: str) -> str:

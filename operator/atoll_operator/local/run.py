@@ -26,6 +26,7 @@ from atoll_operator.plan.model import Complete, Outcome
 from atoll_operator.plan.pipeline import pipeline
 from atoll_operator.plan.status import ended_in, resumed
 from atoll_operator.reconcile import run_until_ended
+from atoll_telemetry import subject, tracing
 
 
 async def run(
@@ -60,7 +61,12 @@ async def run(
             runtime.forget(names.REPORT_REF)
         stopper = asyncio.ensure_future(_forward(stop, runtime))
         try:
-            return await run_until_ended(resolved, runtime)
+            # One run is one trace: a uid here is a function of the job, and the same for a rerun.
+            with (
+                subject.of(job=papers.job.name),
+                tracing.trace(f"{papers.job.uid} {time.time_ns()}"),
+            ):
+                return await run_until_ended(resolved, runtime)
         finally:
             stopper.cancel()
             await runtime.close()

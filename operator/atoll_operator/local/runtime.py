@@ -34,6 +34,7 @@ from atoll_operator.plan.model import (
     StopHub,
     StopStep,
 )
+from atoll_telemetry import tracing
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,9 @@ class LocalRuntime:
 
     def _start_hub(self) -> None:
         if self._hub_child is None or not self._hub_child.live:
-            recipe = self._hub.recipe(hub_environment(os.environ), self._lock_fd)
+            recipe = self._hub.recipe(
+                hub_environment({**os.environ, **tracing.environment()}), self._lock_fd
+            )
             self._hub_child = self._supervise(recipe, Places(1))
 
     def _start_step(self, step: Step) -> None:
@@ -195,11 +198,12 @@ class LocalRuntime:
 
     def _recipe(self, name: StepName) -> Recipe:
         islands, custom = self._job.spec.islands, self._job.spec.task.type == "Custom"
+        inherited = {**os.environ, **tracing.environment()}
         folders = (self._options.base_folder, Path.cwd()) if custom else ()
         return Recipe(
             name=name,
             command=self._options.command(self._folder.order(name)),
-            environment=worker_environment(os.environ, islands.threads, folders),
+            environment=worker_environment(inherited, islands.threads, folders),
             log=self._folder.log(name),
             max_restarts=islands.max_restarts,
             inherited_fd=self._lock_fd,

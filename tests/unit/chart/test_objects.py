@@ -105,6 +105,25 @@ def test_the_wall_has_the_doors_that_the_operator_uses() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.lab:4000", 4000),
+        ("https://collector", 4317),
+        ("https://[::1]:99", 99),
+    ],
+)
+def test_the_wall_has_a_door_to_the_collector_of_traces(endpoint: str, port: int) -> None:
+    peer = {"podSelector": {"matchLabels": {"app": "collector"}}}
+    policy = helm.rendered({"tracing": {"endpoint": endpoint, "to": [peer]}}).one("NetworkPolicy")
+    assert policy["spec"]["egress"][-1] == {
+        "ports": [{"protocol": "TCP", "port": port}],
+        "to": [peer],
+    }
+    for shut in ({"endpoint": endpoint}, {"to": [peer]}):
+        assert len(helm.rendered({"tracing": shut}).one("NetworkPolicy")["spec"]["egress"]) == 3
+
+
 def test_the_wall_may_be_narrower_and_have_more_doors() -> None:
     more = [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}]
     own = {"apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}, "extraEgress": more}

@@ -6,6 +6,8 @@ from typing import Any
 import helm
 import pytest
 
+from atoll_telemetry.logs import LogSettings
+
 settings = pytest.importorskip(
     "atoll_operator.kubernetes.settings",
     reason="the settings of the operator are not there yet",
@@ -53,6 +55,14 @@ def test_the_defaults_are_the_settings_own() -> None:
             "worker_image",
             "registry.example.com/team/worker:1.10",
         ),
+        ({"logging": {"format": "text"}}, "log", LogSettings("text")),
+        ({"logging": {"level": "debug"}}, "log", LogSettings("json", "debug")),
+        (
+            {"tracing": {"endpoint": "http://collector.lab:4317"}},
+            "tracing",
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.lab:4317"},
+        ),
+        ({"tracing": {"to": [{"podSelector": {}}]}}, "tracing_to", ({"podSelector": {}},)),
         ({"fullnameOverride": "x"}, "lease", "x-operator"),
         ({"fullnameOverride": "x"}, "authority", "x-operator-authority"),
     ],
@@ -73,3 +83,10 @@ def test_a_flag_is_true_or_false(name: str) -> None:
     given = POD | helm.rendered({}).environment
     with pytest.raises(settings.SettingsError, match=f"{name} is 'yes': say true or false"):
         settings.read({**given, name: "yes"})
+
+
+def test_where_traces_go_is_told_to_the_operator_as_to_everybody() -> None:
+    values = {"tracing": {"endpoint": "http://collector.lab:4317"}}
+    given = helm.rendered(values).environment
+    assert given["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.lab:4317"
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in helm.rendered().environment

@@ -87,6 +87,11 @@ def at(path: str) -> Mapping[str, Any]:
         ({"livenessProbe": {"path": "/"}}, "path"),
         ({"extraEnv": [{"name": "ATOLL_WORKERS", "value": "1"}]}, "extraEnv"),
         ({"podLabels": {"a": True}}, "podLabels"),
+        ({"logging": {"format": "xml"}}, "format"),
+        ({"logging": {"level": "INFO"}}, "level"),
+        ({"tracing": {"endpoint": "collector:4317"}}, "endpoint"),
+        ({"tracing": {"endpoint": "http://a:4317/v1/traces"}}, "endpoint"),
+        ({"tracing": {"to": [{}]}}, "to"),
     ],
     ids=str,
 )

@@ -24,6 +24,15 @@ def test_validate_says_ok(job_file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "OK: digits, 4 islands" in capsys.readouterr().out
 
 
+def test_a_setting_of_the_log_that_says_nothing(
+    job_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATOLL_LOG_LEVEL", "loud")
+    assert exit_code_of(["validate", str(job_file)]) == ExitCode.USAGE
+    said = "atoll: ATOLL_LOG_LEVEL is 'loud': say debug, info, warning or error\n"
+    assert capsys.readouterr().err == said
+
+
 def test_show_defaults_prints_a_job_that_is_valid(
     job_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from builders import job_document
+from click.testing import CliRunner
 
 from atoll_cli import logs
+from atoll_cli.commands.logs import command
 from atoll_cli.errors import CliError
 from atoll_cli.logs import Pieces, Teller, chosen, in_order
 
@@ -61,6 +63,28 @@ def test_lines_say_whose_they_are_where_there_are_several(
     Teller(["hub"]).tell("hub", b"alone\r")
     Teller(["hub", "island-0"]).tell("hub", b"bad \xff byte")
     assert capsys.readouterr().out == "alone\nhub      | bad \ufffd byte\n"
+
+
+JSON = (
+    b'{"ts": "2026-11-22T04:33:22.123Z", "level": "info", "logger": "atoll_worker.x", '
+    b'"msg": "resumed", "job": "digits", "step": "island-0"}'
+)
+
+
+def test_json_is_read_to_people_and_passed_on_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (JSON, b"atoll: island-0: it failed", b"{}"):
+        Teller(["island-0"]).tell("island-0", line)
+        Teller(["island-0"], raw=True).tell("island-0", line)
+    text, raw, *rest = capsys.readouterr().out.splitlines()
+    assert text.endswith(".123 INFO    resumed")
+    assert raw == JSON.decode()
+    assert rest == 2 * ["atoll: island-0: it failed"] + 2 * ["{}"]
+
+
+def test_off_a_terminal_lines_are_passed_on(run: Path) -> None:
+    (run / "logs/hub.log").write_bytes(JSON + b"\n")
+    result = CliRunner().invoke(command, [str(run), "hub"])
+    assert result.stdout == JSON.decode() + "\n"
 
 
 def test_all_logs_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

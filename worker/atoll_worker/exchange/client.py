@@ -9,6 +9,7 @@ from torch import Tensor
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll_api.names import Ref
+from atoll_telemetry import tracing
 from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.bases import BaseName, Bases, require_digest
@@ -82,7 +83,8 @@ class ExchangeClient:
 
     def upload(self, ref: Ref, encoded: Encoded) -> Binding:
         """As `publish`, of what is encoded already."""
-        return self.connection.retry(lambda effort: self._publish(ref, encoded, effort))
+        with tracing.span("publish", ref=ref, bytes=encoded.manifest.size_bytes):
+            return self.connection.retry(lambda effort: self._publish(ref, encoded, effort))
 
     def fetch(
         self,
@@ -102,7 +104,8 @@ class ExchangeClient:
                 not fetched. Costs 0.13 CPU-s/GB.
             patience_seconds: How long to retry while nothing moves, if that is not the usual.
         """
-        return self._fetch(_Asked(ref, into, compare, patience_seconds))
+        with tracing.span("fetch", ref=ref):
+            return self._fetch(_Asked(ref, into, compare, patience_seconds))
 
     def excuse(self, ref: Ref) -> Binding:
         """Bind a ref to nothing if nothing is bound to it yet; what stands."""
@@ -130,6 +133,7 @@ class ExchangeClient:
             require_digest(name, manifest.digest)
         base = self._bases.of(ref, manifest, depth)
         decoder = Decoder(manifest, asked.into, base, compare=asked.compare)
+        tracing.note(bytes=manifest.size_bytes)
         download = Download(ref, manifest, decoder, self.traffic)
         self._peers.read(ref, answer.place, download, asked.patience_seconds)
         return decoder.finish()

@@ -4,7 +4,7 @@ The hub learns who holds a ref, and hears it again after it was lost. A neighbou
 this process asks the hub, and then the bytes are published there.
 """
 
-import sys
+import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +26,8 @@ from atoll_worker.exchange.snapshots import Snapshots
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.watching import Listener, Watching
 from atoll_worker.ports import Artifact, Binding
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class Offering:
         try:
             self._client.upload(ref, encoded)
         except WorkerError as error:  # the next Watch says again what is wanted
-            sys.stderr.write(f"{ref} is wanted at the hub and cannot be published: {error}\n")
+            _log.warning("%s is wanted at the hub and cannot be published: %s", ref, error)
 
 
 def _dialled(listen: Listen, port: int) -> str:

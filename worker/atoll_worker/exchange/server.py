@@ -24,6 +24,7 @@ from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
+from atoll_telemetry import tracing
 from atoll_worker.errors import (
     CorruptArtifactError,
     FinalError,
@@ -45,6 +46,7 @@ from atoll_worker.exchange.requests import PlainReading, Unreadable
 from atoll_worker.exchange.shelf import ChangedError, NotBoundError, Shelf, Writer
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.upload import BusyError, LaterError, WritingError
+from atoll_worker.exchange.witness import took_over, traced
 
 MAX_UNHEARD: Final = 4096
 """Events that a Watch may lag behind before it is ended; whoever watches asks again."""
@@ -191,6 +193,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         return pb.MissingResponse(session_id=session, missing=missing)
 
     @_refusing
+    @traced("receive")
     async def Publish(  # type: ignore[override] # bytes, and the other of gRPC's ways to stream
         self, request_iterator: object, context: Servicer
     ) -> None:
@@ -213,6 +216,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
                         told = received
                         until = time.monotonic() + self._limits.notice_seconds
             await tell(received)
+            tracing.note(peer=caller.step, bytes=received)
 
     async def _receive(self, context: Servicer, turn: Turn, peer: str) -> AsyncGenerator[int, None]:
         """Bytes of each message, once they are in the store."""
@@ -239,6 +243,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         if news:
             self._holders.arrived(ref)
             self._tell(bound)
+            took_over(bound)
         return pb.BindResponse(binding=to_binding(bound))
 
     async def _bind(self, session: str) -> tuple[Bound, bool]:
@@ -295,6 +300,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
         return pb.ResolveResponse(binding=to_binding(bound), manifest=content, place=place)
 
     @_refusing
+    @traced("send")
     async def Fetch(  # type: ignore[override] # the other of gRPC's two ways to stream
         self, request: pb.FetchRequest, context: Servicer
     ) -> None:
@@ -316,6 +322,7 @@ class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
                         await send(message)
                         self.traffic.add("sent", caller.role, size)
             finally:
+                tracing.note(peer=caller.step, ref=request.ref)
                 await self._threads.call(pieces.close)  # lets go of what is pinned
 
     async def _next_messages(self, pieces: Pieces) -> Messages:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from atoll.exchange.v1 import exchange_pb2 as pb
+from atoll_telemetry import tracing
 from atoll_worker.errors import CorruptArtifactError, RejectedError
 from atoll_worker.exchange import frames
 from atoll_worker.exchange.connection import Connection, Effort
@@ -81,7 +82,7 @@ class Upload:
         pieces = self._encoded.manifest.content.pieces(self._encoded.blobs, runs)
         count = partial(self._traffic.add, "sent", connection.role)
         source = _Source(missing.session_id, pieces, count)
-        call = connection.publish(source.messages())
+        call = connection.publish(source.messages(), metadata=tracing.headers())
         try:
             with Moving(call, effort) as moving:
                 for answer in call:
@@ -156,7 +157,7 @@ class Download:
         """
         while not self._passage.done:
             before = self._passage.passed_bytes
-            call = connection.fetch(self._request())
+            call = connection.fetch(self._request(), metadata=tracing.headers())
             with Moving(call, effort) as moving:
                 for message in call:
                     self._take(message, connection)

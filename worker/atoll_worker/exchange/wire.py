@@ -2,7 +2,8 @@
 
 Not what the program believes to have sent: every open socket of the process is asked, whoever
 opened it. The counters are those of `struct tcp_info` (linux/tcp.h): payload only, without
-headers; what was sent counts once it was acknowledged or is on its way.
+headers; what was sent counts once it was acknowledged or is on its way. What goes to a collector of
+traces does not count: the user asked for it, and it is nobody's weights.
 """
 
 import os
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from atoll_telemetry import tracing
 from atoll_worker.ports import WireBytes
 
 _TCP_INFO_BYTES = 256
@@ -55,6 +57,7 @@ class WireMeter:
         self._kinds = dict.fromkeys(_resolved(islands), "island") | dict.fromkeys(
             _resolved({hub}), "hub"
         )
+        self._collector = _resolved({tracing.collector()})
         self._before: _Counts = {}
         self._gone: list[_Count] = []
         self._last: _Counts = {}
@@ -107,7 +110,7 @@ class WireMeter:
                 info = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
             except OSError:
                 return None  # not TCP, or not connected: nothing flows
-        if len(info) < _BYTES_SENT + _U64.size:
+        if len(info) < _BYTES_SENT + _U64.size or _plain(remote) in self._collector:
             return None
         (sent,) = _U64.unpack_from(info, _BYTES_SENT)
         (received,) = _U64.unpack_from(info, _BYTES_RECEIVED)

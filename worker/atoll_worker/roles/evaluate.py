@@ -1,6 +1,7 @@
 """The evaluate role: score what the islands made, and tell it on one page."""
 
 import json
+import logging
 from pathlib import Path
 
 import torch
@@ -23,6 +24,8 @@ from atoll_worker.report.document import Findings, Report, metrics
 from atoll_worker.report.files import write_whole
 from atoll_worker.report.run_facts import run_facts
 from atoll_worker.train.session import use_threads
+
+_log = logging.getLogger(__name__)
 
 
 def run(order: EvaluateOrder, context: Context) -> None:
@@ -121,12 +124,15 @@ class _Steps:
         """
         if self._context.stop.requested():
             raise DisruptedError("evaluate: told to stop; a restart measures again")
+        if message:
+            _log.info("%s", message)
         self._message = message or self._message
         self._done = min(self._done + 1, self._total - 1)
         self._tell(self._done)
 
     def measured(self, metrics: tuple[Metric, ...], message: str) -> None:
         """All is measured; told before the report is bound, for then the job ends."""
+        _log.info("%s", message)
         self._metrics, self._message = metrics, message
         self._tell(self._total - 1)
         self._context.progress.flush()

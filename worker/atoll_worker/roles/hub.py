@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import grpc
 
-from atoll_api.hub_order import HubOrder
+from atoll_api.hub_order import FolderStore, HubOrder
 from atoll_api.names import HUB, Process
 from atoll_worker.errors import DisruptedError, InUseError, WorkerError
 from atoll_worker.exchange import identity
 from atoll_worker.exchange.access import Circle
+from atoll_worker.exchange.fullness import LOOK_SECONDS, Fullness
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.opening import opened
 from atoll_worker.exchange.progress import ProgressBook
@@ -30,6 +32,8 @@ from atoll_worker.exchange.store import Store
 PROGRESS_FILE = "progress.json"
 _GRACE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 def run(order: HubOrder) -> None:
@@ -60,7 +64,10 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
         port = _bind(server, order, credentials.for_server())
         await server.start()
         _write_ready_file(Path(order.ready_file), f"{order.host}:{port}")
+        _log.info("listens on %s:%d, with %d refs", order.host, port, len(store.bindings()))
+        watched = asyncio.create_task(_watch_room(_fullness(order, store), threads))
         await _keep_house(store, book, threads, stop)
+        watched.cancel()
     finally:
         exchange.end_watches()
         await server.stop(_GRACE_SECONDS)
@@ -70,6 +77,18 @@ async def _serve(order: HubOrder, store: Store, credentials: identity.Credential
 
 def _guard(order: HubOrder) -> Guard:
     return Guard(order.job.uid, Circle.of(order.around, common_basis=order.common_basis))
+
+
+def _fullness(order: HubOrder, store: Store) -> Fullness:
+    folder = Path(order.store.folder) if isinstance(order.store, FolderStore) else None
+    return Fullness(store, order.quota_bytes, folder)
+
+
+async def _watch_room(fullness: Fullness, threads: Threads) -> None:
+    while True:
+        with suppress(OSError):
+            await threads.look(fullness.look)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _keep_house(

@@ -2,6 +2,7 @@
 
 from atoll_api import names
 from atoll_api.work_order import MergeOrder
+from atoll_telemetry import tracing
 from atoll_worker.data.load import load
 from atoll_worker.ports import Context
 from atoll_worker.tasks.registry import load_task
@@ -26,5 +27,7 @@ def run(order: MergeOrder, context: Context) -> None:
     gathering = Gathering(order, context, task, dataset)
     for number in range(len(course.ends)):
         if course.evaluated(number):
-            gathering.evaluate(number, course.ends[number])
-    gathering.merge()
+            with tracing.span("mergeability", round=number):
+                gathering.evaluate(number, course.ends[number])
+    with tracing.span("final merge"):
+        gathering.merge()

@@ -4,6 +4,8 @@ Where trained models travel as deltas it publishes what they are taken against t
 step that all others wait for.
 """
 
+import logging
+
 from atoll_api import names
 from atoll_api.spec.partition import TextClusters
 from atoll_api.work_order import PartitionOrder
@@ -16,6 +18,8 @@ from atoll_worker.data.text_partition import divide_text
 from atoll_worker.ports import Context, ProgressReport
 from atoll_worker.tasks.registry import load_task
 from atoll_worker.train.initial import initialization
+
+_log = logging.getLogger(__name__)
 
 
 def run(order: PartitionOrder, context: Context) -> None:
@@ -48,6 +52,7 @@ def run(order: PartitionOrder, context: Context) -> None:
         context.artifacts.publish(ref, part(dataset, island))
     artifact = assignment.to_artifact(dataset, order.partition.type)
     context.artifacts.publish(names.ASSIGNMENT_REF, artifact)
+    _log.info("%s", _said(assignment))
     context.progress.report(ProgressReport(total, total, message=_said(assignment)))
 
 

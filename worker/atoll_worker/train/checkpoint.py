@@ -1,6 +1,8 @@
 """Checkpoints: all that a run needs to go on at the same bits."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from atoll_api import names
 from atoll_api.names import Ref, StepName
+from atoll_telemetry import logs, tracing
 from atoll_worker import device
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError
 from atoll_worker.ports import Artifact, Artifacts
@@ -18,6 +21,8 @@ from atoll_worker.train.loop import TrainingState
 
 _KEPT = 2
 """The newest, and one before it should the newest be damaged."""
+
+_log = logging.getLogger(__name__)
 
 
 def snapshot(state: TrainingState) -> Artifact:
@@ -121,8 +126,10 @@ def resume(
             restore(state, artifacts.fetch(ref))
         except (CorruptArtifactError, RejectedError) as error:
             notes.append(f"{ref} is not readable ({error})")
+            _log.warning("%s", notes[-1])
             continue
         notes.append(f"resumed at step {state.step}")
+        _log.info("resumed at step %d, from %s", state.step, ref)
         return Resumed(state, "; ".join(notes))
     if notes:
         notes.append("started again")
@@ -206,10 +213,16 @@ class CheckpointWriter:
                     self._wake.notify_all()
 
     def _save(self, number: int, checkpoint: Artifact) -> str:
+        began, step = time.monotonic(), checkpoint.metadata["step"]
         try:
-            self._artifacts.publish(names.checkpoint_ref(self._step_name, number), checkpoint)
-            self._saved(number)
-            self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
+            with tracing.span("checkpoint", number=number):
+                self._artifacts.publish(names.checkpoint_ref(self._step_name, number), checkpoint)
+                self._saved(number)
+                self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
         except Exception as error:  # noqa: BLE001 - a thread that dies would hang `finish`
-            return f"checkpoint of step {checkpoint.metadata['step']} not saved: {error}"
+            _log.warning("checkpoint of step %s not saved: %s", step, error)
+            return f"checkpoint of step {step} not saved: {error}"
+        seconds = time.monotonic() - began
+        said = logs.extra(seconds=round(seconds, 3))
+        _log.info("checkpoint of step %s saved in %.2f s", step, seconds, extra=said)
         return ""

@@ -1,6 +1,7 @@
 """Train one expert: the losses it learns from, and the losses it is judged by."""
 
 import copy
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from atoll_worker.train.session import Run, World, train
 _JUDGED_INPUTS = 4096
 """Corrupted samples that a holdout loss is a mean of: a small part is taken several times."""
 _JUDGED_BATCH = 512
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
     )
     expert = averaged(state, order.encoding, base)
     after = holdout_loss(task, expert, job)
+    _log.info("holdout loss %.4g, before training %.4g", after, before)
     metadata: dict[str, JsonValue] = {
         **training_metadata(state, job.steps, job.batch_size),
         "island": job.island,

@@ -3,6 +3,7 @@
 One model at a time is in memory beside the running mean.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from atoll_worker.train.seeds import derive
 
 _LOSS: Final = "loss"
 _MOST_SAMPLES: Final = 2**40
+_log = logging.getLogger(__name__)
 Scores = dict[str, float]
 """Means over the holdout, by name: `loss`, and what else the task measures."""
 ShareOf = Callable[[int, Artifact], float]
@@ -107,6 +109,7 @@ class Gathering:
             merged = self._score(found.consensus.mean())
             metadata |= found.summary(merged)
             self._said = _sentence(f"round {number}", metadata)
+            _log.info("%s", self._said)
         self._context.artifacts.publish(ref, Artifact({}, metadata, parents=found.digests))
 
     def merge(self) -> None:
@@ -142,6 +145,7 @@ class Gathering:
         )
         self._context.artifacts.publish(names.MERGED_REF, artifact)
         self._said = _sentence("merged", metadata)
+        _log.info("%s", self._said)
         self._report(order.steps)
 
     def _require_quorum(self, islands: int) -> None:
@@ -224,6 +228,7 @@ class Gathering:
             return share_of(island, artifact)
         except ContractError as error:
             self._left_out = f"left out: {error}"
+            _log.warning("%s", self._left_out)
             return None
 
     def _in_one_basis(

@@ -1,5 +1,6 @@
 """Train one island of a strategy that merges, and describe its last weights."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ from atoll_worker.train.session import Run, World, train
 
 LAST_WEIGHTS = 0.0
 """A moving average of decay 0: what is merged are the weights themselves."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def train_member(member: Member, task: Task, dataset: Dataset, world: World) -> 
     tensors = received(last, order.encoding, rules.base)
     state.model.load_state_dict(tensors)
     after = holdout_loss(task, state.model, job)
+    _log.info("holdout loss %.4g, before training %.4g", after, before)
     metadata: dict[str, JsonValue] = {
         **training_metadata(state, job.steps, job.batch_size),
         "island": order.island,

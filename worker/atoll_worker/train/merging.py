@@ -6,6 +6,7 @@ of that round; a record is bound once the checkpoint behind it is saved. So whoe
 again finds what it needs to do the same rounds with the same peers, and ends at the same bits.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from atoll_api import names
 from atoll_api.spec.exchange import Encoding
 from atoll_api.spec.merging import OuterNesterov
+from atoll_telemetry import logs
 from atoll_worker import device
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError, UnavailableError
 from atoll_worker.exchange.encoding import encode, received
@@ -39,6 +41,7 @@ UNSAVED_ROUNDS: Final = 4
 """Merges after which a checkpoint is due: neighbours keep their snapshots for so long."""
 
 _LATE: Final = "this island was late itself"
+_log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Tensor]
 Spreads = Mapping[str, Spread]
@@ -378,6 +381,7 @@ class Merging:
         if absent:
             told = "; ".join(f"island {other}: {why}" for other, why in absent.items())
             said["note"] = f"round {number} without {told}"
+        self._say(number, digests, said.get("note"))
         state.history = [*state.history, said]
         record: dict[str, JsonValue] = {
             "round": number,
@@ -388,6 +392,14 @@ class Merging:
         }
         saved_by = self.ends[number] + number + 1  # see `checkpoint.number_of`
         self._records.append(_Record(saved_by, number, Artifact({}, record)))
+
+    def _say(self, number: int, merged: Iterable[int], note: JsonValue) -> None:
+        told, rounds = logs.extra(round=number), len(self.ends)
+        if note is not None:
+            _log.warning("%s, of %d", note, rounds, extra=told)
+            return
+        peers = ", ".join(map(str, merged)) or "nobody"
+        _log.info("round %d of %d is over, merged with %s", number, rounds, peers, extra=told)
 
     def _withdraw_taken(self, state: TrainingState) -> set[names.Ref]:
         """Let go of snapshots that nobody needs; what is missing to let go of the others."""

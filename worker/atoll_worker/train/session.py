@@ -1,5 +1,6 @@
 """One training run in the world: resume, report, save, stop. Shared by the roles that train."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from atoll_api.names import StepName
+from atoll_telemetry import logs, tracing
 from atoll_worker import device
 from atoll_worker.errors import DisruptedError
 from atoll_worker.exchange.traffic import TRAINING
@@ -35,6 +37,8 @@ _REPORT_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 """Between two looks at the sockets, where rounds are short."""
 Clock = Callable[[], float]
+
+_log = logging.getLogger(__name__)
 
 
 class Meter(Protocol):
@@ -121,9 +125,11 @@ def train(
         world.context.artifacts, run.step_name, lambda: start_state(model().to(where), run.settings)
     )
     state = resumed.state
+    began = _say_begin(run, state, world)
     world.meter.start()
     observer = _SessionObserver(run, world, resumed, rounds)
-    with world.context.traffic.during(TRAINING), closing(observer):
+    training = tracing.span("train", step_from=state.step, steps=run.settings.steps)
+    with world.context.traffic.during(TRAINING), training, closing(observer):
         observer.report(state)
         if rounds is not None:
             rounds.begin(state)
@@ -131,7 +137,21 @@ def train(
         run_loop(state, loss_of, run.settings, observer)
         require_finite(state, run.settings)
         observer.report(state)
+    _say_end(run, state, world.clock() - began)
     return state
+
+
+def _say_begin(run: Run, state: TrainingState, world: "World") -> float:
+    """When it began, by the clock."""
+    steps, where = run.settings.steps, device.named()
+    _log.info("trains from step %d to %d on %s", state.step, steps, where)
+    return world.clock()
+
+
+def _say_end(run: Run, state: TrainingState, seconds: float) -> None:
+    loss = recent_loss(state, run.settings)
+    said = logs.extra(seconds=round(seconds, 3), loss=loss, steps=state.step)
+    _log.info("trained to step %d in %.1f s, loss %.4g", state.step, seconds, loss, extra=said)
 
 
 def _run_rounds(
@@ -144,7 +164,8 @@ def _run_rounds(
     for end in rounds.ends[state.rounds :]:
         run_loop(state, loss_of, run.settings, observer, until=end)
         require_finite(state, run.settings)
-        save = rounds.exchange(state, observer.paused(state))
+        with tracing.span("round", round=state.rounds):
+            save = rounds.exchange(state, observer.paused(state))
         state.rounds += 1
         observer.after_round(state, save=save)
     observer.save_now(state)

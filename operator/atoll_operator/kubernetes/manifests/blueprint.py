@@ -12,6 +12,15 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Collector:
+    """Who takes the traces of jobs."""
+
+    peers: tuple[Json, ...]
+    """Of network policies."""
+    port: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """How an operator is set up: what of it its objects show."""
 
@@ -31,6 +40,10 @@ class Settings:
     takes long, and it is not ours."""
     scrape_annotations: bool = False
     """Whether pods say to a Prometheus that goes by annotations that they have metrics."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of every pod: how it logs, and where its traces go."""
+    collector: Collector | None = None
+    """Whom every pod may dial for traces, besides."""
 
 
 @dataclass(frozen=True)

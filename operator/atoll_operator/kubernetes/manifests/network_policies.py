@@ -37,9 +37,15 @@ def _base(blueprint: Blueprint) -> Json:
         egress=[
             {"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT)]},
             _rule("to", [hub], names.HUB_PORT),
+            *_traces(blueprint),
             *_asked_for(blueprint),
         ],
     )
+
+
+def _traces(blueprint: Blueprint) -> list[Json]:
+    collector = blueprint.settings.collector
+    return [_rule("to", list(collector.peers), collector.port)] if collector else []
 
 
 def _asked_for(blueprint: Blueprint) -> list[Json]:

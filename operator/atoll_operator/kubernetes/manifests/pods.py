@@ -155,6 +155,8 @@ def _environment(blueprint: Blueprint, said: PodTemplate, worker: Worker) -> lis
     threads = 1 if is_hub else blueprint.resolved.spec.islands.threads
     plain = {
         names.ENV_STEP: worker.step,
+        names.ENV_NAMESPACE: blueprint.resolved.namespace,
+        **blueprint.settings.environment,
         "HOME": resolved_job.SCRATCH_FOLDER,
         "TMPDIR": resolved_job.SCRATCH_FOLDER,
         **environment.ALLOCATOR,

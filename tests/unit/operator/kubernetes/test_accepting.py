@@ -1,6 +1,7 @@
 """A job is written down once: certificates first, the ConfigMap that names them last."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from atoll_operator.errors import StrangerError, UnavailableError
 from atoll_operator.kubernetes.accepting import (
     Accepted,
     accept,
+    blueprint_of,
     find_accepted,
     require_owned,
 )
@@ -20,6 +22,7 @@ from atoll_operator.kubernetes.authority import OperatorAuthority, load_authorit
 from atoll_operator.kubernetes.fake_api import FakeApi
 from atoll_operator.kubernetes.fake_server import FakeServer
 from atoll_operator.kubernetes.faults import Fault, KilledError, When
+from atoll_operator.kubernetes.manifests.blueprint import Collector
 from atoll_operator.kubernetes.resources import CONFIG_MAPS, SECRETS, TRAINING_JOBS
 from atoll_operator.kubernetes.settings import OperatorSettings
 from atoll_operator.kubernetes.training_jobs import JobView, view_of
@@ -129,3 +132,25 @@ async def test_several_operators_share_one_authority() -> None:
     first = await load_authority(api, OPERATOR, NOW)
     assert await load_authority(api, OPERATOR, NOW) == first
     assert isinstance(first, OperatorAuthority)
+
+
+@pytest.mark.parametrize(
+    ("where", "peers", "expected"),
+    [
+        ("http://collector:4000", ({"podSelector": {}},), Collector(({"podSelector": {}},), 4000)),
+        ("http://collector", ({"podSelector": {}},), Collector(({"podSelector": {}},), 4317)),
+        ("http://collector", (), None),
+        ("", ({"podSelector": {}},), None),
+    ],
+)
+async def test_pods_may_dial_a_collector_that_somebody_named(
+    where: str, peers: tuple[Json, ...], expected: Collector | None
+) -> None:
+    server = FakeServer()
+    view = submitted(server)
+    resolved = (await accepted(FakeApi(server), view)).resolved
+    tracing = {"OTEL_EXPORTER_OTLP_ENDPOINT": where} if where else {}
+    settings = replace(SETTINGS, tracing=tracing, tracing_to=peers)
+    shown = blueprint_of(resolved, view, settings).settings
+    assert shown.collector == expected
+    assert shown.environment == {"ATOLL_LOG_FORMAT": "json", "ATOLL_LOG_LEVEL": "info"} | tracing

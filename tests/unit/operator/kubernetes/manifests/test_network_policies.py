@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atoll_api import names
 from atoll_api.ordering import neighbours
-from atoll_operator.kubernetes.manifests.blueprint import Blueprint, Json
+from atoll_operator.kubernetes.manifests.blueprint import Blueprint, Collector, Json
 from atoll_operator.kubernetes.manifests.dialling import Edge, End, circles, edges
 from atoll_operator.kubernetes.manifests.network_policies import network_policies
 from atoll_operator.plan.pipeline import pipeline
@@ -221,3 +221,15 @@ def test_what_a_user_allows_goes_out() -> None:
 
 def test_an_open_network_has_no_walls() -> None:
     assert network_policies(blueprint(**{"network.isolation": "Open"})) == ()
+
+
+def test_a_collector_of_traces_may_be_dialled_where_there_is_one() -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
+    drawn = blueprint(replace(SETTINGS, collector=Collector((peer,), 4317)))
+    collector, pods = Pod({}, namespace="monitoring"), pods_of(drawn)
+    policies = list(network_policies(drawn))
+    assert all(passes(policies, pod, collector, 4317) for pod in pods.values())
+    assert not any(passes(policies, pod, collector, 4318) for pod in pods.values())
+    assert not any(passes(policies, collector, pod, 4317) for pod in pods.values())
+    without = list(network_policies(blueprint()))
+    assert not any(passes(without, pod, collector, 4317) for pod in pods.values())

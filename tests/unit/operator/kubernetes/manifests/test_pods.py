@@ -92,6 +92,21 @@ def test_every_mount_has_its_volume_and_no_path_is_taken_twice(document: Json) -
     assert len({it["mountPath"] for it in mounts}) == len(mounts)
 
 
+@everybody
+def test_every_pod_knows_where_it_is(document: Json) -> None:
+    assert env_of(document)["ATOLL_NAMESPACE"] == document["metadata"]["namespace"]
+
+
+def test_every_pod_is_told_how_to_log_and_where_traces_go() -> None:
+    told = {"ATOLL_LOG_FORMAT": "json", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}
+    own = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://mine:4317"}
+    settings = replace(SETTINGS, environment=told)
+    for document in (*jobs(blueprint(settings)), hub_stateful_set(blueprint(settings))):
+        assert told.items() <= env_of(document).items()
+    for document in jobs(blueprint(settings, template={"env": [own]})):
+        assert env_of(document)["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://mine:4317"
+
+
 def test_threads_and_allocator_are_those_of_a_laptop() -> None:
     document = island(blueprint(**{"islands.threads": 3}))
     env = env_of(document)
