@@ -1,7 +1,7 @@
 """The columns of `atoll top`, and which of them a terminal has room for. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rich.progress_bar import ProgressBar
@@ -9,12 +9,13 @@ from rich.text import Text
 
 from atoll_api.status import StepStatus
 from atoll_cli.live import BAR_WIDTH, STYLES, duration
+from atoll_worker.report.rendering import byte_count
 
 Cell = Text | ProgressBar
 GAP: Final = 1
 MESSAGE: Final = "MESSAGE"
 """The column that takes the room that is left."""
-_MAY_BE_EMPTY: Final = ("LEFT", "RESTARTS", MESSAGE)
+_MAY_BE_EMPTY: Final = ("LEFT", "RESTARTS", "BYTES", MESSAGE)
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,20 @@ class Row:
     Attributes:
         step: its status.
         left_seconds: until it is done, as far as anybody can tell.
+        moved_bytes: sent and received; None where nobody counts.
     """
 
     step: StepStatus
     left_seconds: float | None = None
+    moved_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of steps beside their status, by their names."""
+
+    left_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    moved_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,10 @@ def _restarts(row: Row) -> Text:
     return Text(str(row.step.restarts or ""), style="yellow")
 
 
+def _bytes(row: Row) -> Text:
+    return Text("" if row.moved_bytes is None else byte_count(row.moved_bytes))
+
+
 def _message(row: Row) -> Text:
     return Text(row.step.message, style="red" if row.step.state == "Failed" else "dim")
 
@@ -117,14 +132,15 @@ def columns_for(rows: Sequence[Row]) -> tuple[Column, ...]:
     found = (
         Column("STEP", max(4, longest), 0, "left", _name),
         Column("STATE", 9, 1, "left", _state),
-        Column("", BAR_WIDTH, 7, "left", _bar),
+        Column("", BAR_WIDTH, 8, "left", _bar),
         Column("DONE", 5, 2, "right", _percent),
         Column("STEPS", max(5, counts), 4, "right", _steps),
         Column("LOSS", 9, 3, "right", _loss),
         Column("SAMPLES/S", 9, 5, "right", _rate),
-        Column("LEFT", 6, 8, "right", _left),
+        Column("LEFT", 6, 9, "right", _left),
         Column("RESTARTS", 8, 6, "right", _restarts),
-        Column(MESSAGE, 12, 9, "left", _message),
+        Column("BYTES", 8, 7, "right", _bytes),
+        Column(MESSAGE, 12, 10, "left", _message),
     )
     return tuple(it for it in found if it.heading not in _MAY_BE_EMPTY or _says(it, rows))
 
@@ -133,6 +149,8 @@ def _says(column: Column, rows: Sequence[Row]) -> bool:
     return any(str(column.cell(row)) for row in rows)
 
 
-def rows_of(steps: Sequence[StepStatus], left: Mapping[str, float | None]) -> list[Row]:
+def rows_of(steps: Sequence[StepStatus], known: Known) -> list[Row]:
     """A row a step."""
-    return [Row(step, left.get(step.name)) for step in steps]
+    return [
+        Row(it, known.left_seconds.get(it.name), known.moved_bytes.get(it.name)) for it in steps
+    ]

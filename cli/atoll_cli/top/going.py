@@ -44,9 +44,14 @@ def only_one(found: Found) -> Run | ClusterJob:
             more = f"; {found.unknown}" if found.unknown else ""
             raise CliError(f"no run in {RUNS}/ is going, and no TrainingJob{more}")
         case several:
-            named = ", ".join(it.title for it in several[:_NAMED])
+            named = ", ".join(map(_named, several[:_NAMED]))
             named += ", ..." if len(several) > _NAMED else ""
             raise CliError(f"{len(several)} are going: say which: {named}", ExitCode.USAGE)
+
+
+def _named(target: Run | ClusterJob) -> str:
+    """Where its cluster is, the user has said already."""
+    return target.name if isinstance(target, ClusterJob) else target.title
 
 
 def find(wanted: Wanted) -> Found:

@@ -16,6 +16,8 @@ from atoll_api.exit_codes import ExitCode
 from atoll_api.status import TrainingJobStatus
 from atoll_cli.live import Clocks, steps_of
 from atoll_cli.targets import ClusterJob, Run
+from atoll_cli.top import counted
+from atoll_cli.top.columns import Known
 from atoll_cli.top.keys import pressed_keys
 from atoll_cli.top.screen import Size, screen
 from atoll_cli.watching import statuses
@@ -31,7 +33,9 @@ _FIRST_SECONDS: Final = 0.05
 
 def once(console: Console, target: Run | ClusterJob) -> None:
     """Print how it is now, all of it."""
-    console.print(screen(target.title, target.status(), {}, Size(console.width), time.time()))
+    status = target.status()
+    known = Known(moved_bytes=counted.ask(target.folder) if isinstance(target, Run) else {})
+    console.print(screen(heading(target), status, known, Size(console.width), time.time()))
 
 
 def until_seen(console: Console, target: Run | ClusterJob, every_seconds: float) -> int:
@@ -40,13 +44,20 @@ def until_seen(console: Console, target: Run | ClusterJob, every_seconds: float)
     Raises:
         CliError: the job was deleted, or nobody answers any more.
     """
-    view = _View(console, target.title)
+    view = _View(console, heading(target))
     code = asyncio.run(_drawn(view, target, every_seconds))
     if view.status is not None:
         console.print(view.now(Size(console.width)))
         said = last_words(target, view.status, seen_enough=view.quit.is_set())
         console.print(said, markup=False, highlight=False, soft_wrap=True)
     return code
+
+
+def heading(target: Run | ClusterJob) -> str:
+    """What it is called above all: short, for there is little room."""
+    if isinstance(target, ClusterJob):
+        return f"{target.name} in {target.place.namespace}"
+    return target.title
 
 
 def last_words(target: Run | ClusterJob, status: TrainingJobStatus, *, seen_enough: bool) -> str:
@@ -67,6 +78,7 @@ class _View:
 
     def __init__(self, console: Console, title: str) -> None:
         self.status: TrainingJobStatus | None = None
+        self.moved_bytes: dict[str, int] = {}
         self.quit = asyncio.Event()
         self.code = ExitCode.OK
         self.console = console
@@ -85,7 +97,7 @@ class _View:
         status = self.status or TrainingJobStatus()
         tick = time.monotonic()
         left = {step.name: self._clocks.eta(step, tick) for step in steps_of(status)}
-        return screen(self._title, status, left, size, time.time())
+        return screen(self._title, status, Known(left, self.moved_bytes), size, time.time())
 
     def full(self) -> Group:
         if self.status is None:
@@ -116,6 +128,20 @@ async def _end(hearing: "asyncio.Future[None]") -> None:
 
 
 async def _hear(view: _View, target: Run | ClusterJob) -> None:
+    counting = asyncio.ensure_future(_count(view, target))
+    try:
+        await _hear_statuses(view, target)
+    finally:
+        counting.cancel()
+
+
+async def _count(view: _View, target: Run | ClusterJob) -> None:
+    while isinstance(target, Run):
+        view.moved_bytes = await asyncio.to_thread(counted.ask, target.folder) or view.moved_bytes
+        await asyncio.sleep(counted.EVERY_SECONDS)
+
+
+async def _hear_statuses(view: _View, target: Run | ClusterJob) -> None:
     async with aclosing(statuses(target)) as heard:
         async for status in heard:
             view.status = status

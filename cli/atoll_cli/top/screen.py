@@ -12,7 +12,7 @@ from rich.text import Text
 
 from atoll_api.status import StepStatus, TrainingJobStatus
 from atoll_cli.live import STYLES, duration, steps_of
-from atoll_cli.top.columns import GAP, MESSAGE, Column, Row, columns_for, fitting, rows_of
+from atoll_cli.top.columns import GAP, MESSAGE, Column, Known, Row, columns_for, fitting, rows_of
 from atoll_operator.plan.step_status import worst_first
 
 _TROUBLES: Final = ("Failed", "Degraded", "Suspended")
@@ -30,7 +30,7 @@ class Size:
 def screen(
     title: str,
     status: TrainingJobStatus,
-    left: Mapping[str, float | None],
+    known: Known,
     size: Size,
     now: float,
 ) -> Group:
@@ -39,7 +39,7 @@ def screen(
     Args:
         title: what the user calls it.
         status: the one known last.
-        left: seconds until each step is done, by its name.
+        known: what is known beside it.
         size: of the screen.
         now: seconds since the epoch.
     """
@@ -47,7 +47,7 @@ def screen(
     head += [_cut(it, size.width) for it in _troubles(status)]
     room = None if size.height is None else max(1, size.height - len(head) - 1)
     steps, hidden = chosen(status, room)
-    rows = rows_of(steps, left)
+    rows = rows_of(steps, known)
     table = _table(rows, fitting(size.width, columns_for(rows)))
     parts: list[RenderableType] = [*(_cut(it, size.width) for it in head), table]
     return Group(*parts, *([_cut(_hidden(hidden), size.width)] if hidden else []))

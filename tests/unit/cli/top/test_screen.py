@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from atoll_api.status import Condition, Progress, StepState, StepStatus, TrainingJobStatus
-from atoll_cli.top.columns import columns_for, fitting, percent, rows_of
+from atoll_cli.top.columns import Known, columns_for, fitting, percent, rows_of
 from atoll_cli.top.screen import Size, chosen, elapsed_seconds, screen
 
 NOW = 1_769_860_860.0  # 2026-01-31T12:01:00Z
@@ -20,6 +20,9 @@ def island(number: int, state: StepState = "Running", **changes: object) -> Step
 
 
 ALIVE: dict[str, Any] = {"step": 500, "steps": 2000, "loss": 0.61234, "samples_per_second": 51234.5}
+
+
+KNOWN = Known({"island-1": 90.0}, {"island-1": 12_345_678})
 
 
 def job(*islands: StepStatus, **fields: object) -> TrainingJobStatus:
@@ -39,7 +42,7 @@ def printed(
     status: TrainingJobStatus, width: int = 100, height: int | None = None, title: str = "runs/a"
 ) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(screen(title, status, {"island-1": 90.0}, Size(width, height), NOW))
+    console.print(screen(title, status, KNOWN, Size(width, height), NOW))
     output = console.file
     assert isinstance(output, io.StringIO)
     return output.getvalue().splitlines()
@@ -69,7 +72,7 @@ def test_the_job_in_two_lines_and_a_row_a_step() -> None:
         "router",
     ]
     row = " ".join(lines[5].split())
-    for cell in ("Running", "25 %", "500/2000", "0.6123", "51,234", "1m30s"):
+    for cell in ("Running", "25 %", "500/2000", "0.6123", "51,234", "1m30s", "12.3 MB"):
         assert cell in row
 
 
@@ -136,7 +139,9 @@ def test_a_step_that_evaluates_is_seen_among_hundreds_of_islands() -> None:
 
 
 def test_columns_leave_in_the_order_of_their_need() -> None:
-    rows = rows_of([island(0, restarts=1, message="why", **ALIVE)], {"island-0": 9.0})
+    rows = rows_of(
+        [island(0, restarts=1, message="why", **ALIVE)], Known({"island-0": 9.0}, {"island-0": 0})
+    )
     named = {
         width: [it.heading for it in fitting(width, columns_for(rows))]
         for width in (10, 20, 40, 200)
@@ -144,13 +149,13 @@ def test_columns_leave_in_the_order_of_their_need() -> None:
     assert named[10] == ["STEP"]
     assert named[20] == ["STEP", "STATE"]
     assert named[40] == ["STEP", "STATE", "DONE", "LOSS"]
-    assert named[200][-2:] == ["RESTARTS", "MESSAGE"]
-    assert len(named[200]) == 10
+    assert named[200][-3:] == ["RESTARTS", "BYTES", "MESSAGE"]
+    assert len(named[200]) == 11
 
 
 def test_a_column_in_which_nobody_has_anything_takes_no_room() -> None:
-    headings = [it.heading for it in columns_for(rows_of([island(0)], {}))]
-    assert not {"RESTARTS", "LEFT", "MESSAGE"} & set(headings)
+    headings = [it.heading for it in columns_for(rows_of([island(0)], Known()))]
+    assert not {"RESTARTS", "LEFT", "BYTES", "MESSAGE"} & set(headings)
 
 
 def test_a_job_of_which_nobody_has_said_anything() -> None:
