@@ -47,7 +47,7 @@ def until_seen(console: Console, target: Run | ClusterJob, every_seconds: float)
     view = _View(console, heading(target))
     code = asyncio.run(_drawn(view, target, every_seconds))
     if view.status is not None:
-        console.print(view.now(Size(console.width)))
+        console.print(view.drawn(lines_below=2))
         said = last_words(target, view.status, seen_enough=view.quit.is_set())
         console.print(said, markup=False, highlight=False, soft_wrap=True)
     return code
@@ -93,16 +93,14 @@ class _View:
         self.code = ExitCode.TERMINATED
         self.quit.set()
 
-    def now(self, size: Size) -> Group:
-        status = self.status or TrainingJobStatus()
-        tick = time.monotonic()
-        left = {step.name: self._clocks.eta(step, tick) for step in steps_of(status)}
-        return screen(self._title, status, Known(left, self.moved_bytes), size, time.time())
-
-    def full(self) -> Group:
+    def drawn(self, lines_below: int = 0) -> Group:
+        """As it is now, on the whole terminal but so many lines."""
         if self.status is None:
             return Group(Text(f"{self._title}: asked for its status", style="dim"))
-        return self.now(Size(self.console.width, self.console.height))
+        tick, steps = time.monotonic(), steps_of(self.status)
+        known = Known({it.name: self._clocks.eta(it, tick) for it in steps}, self.moved_bytes)
+        size = Size(self.console.width, self.console.height - lines_below)
+        return screen(self._title, self.status, known, size, time.time())
 
 
 async def _drawn(view: _View, target: Run | ClusterJob, every_seconds: float) -> int:
@@ -111,7 +109,7 @@ async def _drawn(view: _View, target: Run | ClusterJob, every_seconds: float) ->
         seen = asyncio.ensure_future(view.quit.wait())
         with Live(console=view.console, screen=True, auto_refresh=False) as live:
             while not hearing.done() and not seen.done():
-                live.update(view.full(), refresh=True)
+                live.update(view.drawn(), refresh=True)
                 seconds = every_seconds if view.status else _FIRST_SECONDS
                 await asyncio.wait((hearing, seen), timeout=seconds, return_when=FIRST_COMPLETED)
         seen.cancel()

@@ -59,7 +59,7 @@ def chosen(status: TrainingJobStatus, room: int | None) -> tuple[list[StepStatus
     All of them in their own order, if they fit; else the worst first, and a line for the rest.
     """
     steps = steps_of(status)
-    unlisted = max(0, _islands(status) - len(status.islands))
+    unlisted = _unlisted(status)
     if not unlisted and (room is None or len(steps) <= room):
         return steps, {}
     ordered = [*(it for it in steps if it.island is None and it.state in _NEWS)]
@@ -76,9 +76,10 @@ _NEWS: Final = ("Failed", "Pending", "Running")
 """States in which a step that is no island is worth a line among hundreds of islands."""
 
 
-def _islands(status: TrainingJobStatus) -> int:
+def _unlisted(status: TrainingJobStatus) -> int:
+    """Islands that the status counts and does not list."""
     _, _, count = status.islands_ready.partition("/")
-    return int(count) if count.isdecimal() else len(status.islands)
+    return max(0, int(count) - len(status.islands)) if count.isdecimal() else 0
 
 
 def _first(title: str, status: TrainingJobStatus, now: float) -> Text:
@@ -97,11 +98,12 @@ def _first(title: str, status: TrainingJobStatus, now: float) -> Text:
 def _second(status: TrainingJobStatus) -> Text:
     states = Counter(it.state for it in status.islands)
     words = [f"{states[state]} {state.lower()}" for state in _STATES if states[state]]
+    listed = f"of the {len(status.islands)} worst " if _unlisted(status) else ""
     steps = [*status.islands, *status.steps]
     speed = sum(it.samples_per_second or 0.0 for it in steps if it.state == "Running")
     restarts = sum(it.restarts for it in steps)
     parts = [f"islands: {status.islands_ready or 0} done"] if status.islands_ready else []
-    parts += [", ".join(words)] if words else []
+    parts += [listed + ", ".join(words)] if words else []
     parts += [f"{speed:,.0f} samples/s"] if speed else []
     parts += [f"{restarts} restart{'s' if restarts > 1 else ''}"] if restarts else []
     return Text("   ".join(parts))

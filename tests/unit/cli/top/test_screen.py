@@ -127,8 +127,10 @@ def test_where_there_is_no_room_the_worst_are_shown_and_the_rest_counted() -> No
 
 def test_islands_that_the_status_does_not_list_are_counted() -> None:
     listed = tuple(island(it) for it in range(100))
-    _, hidden = chosen(job(*listed, islands_ready="3/1000"), None)
+    many = job(*listed, islands_ready="3/1000")
+    _, hidden = chosen(many, None)
     assert hidden == {"not listed": 900}
+    assert "islands: 3/1000 done   of the 100 worst 100 running" in printed(many)[1]
 
 
 def test_a_step_that_evaluates_is_seen_among_hundreds_of_islands() -> None:
