@@ -188,7 +188,7 @@ def _check_timeline(folder: Path, output: str) -> None:
     assert times == sorted(times)
     page = (folder / "report.html").read_text()
     assert page.count("<h2>Timeline</h2>") == 1
-    assert 'title="restart"' in page
+    assert 'title="another attempt"' in page
 
 
 def _check_comparison(folder: Path, tmp_path: Path) -> None:
