@@ -24,6 +24,14 @@ class Condition(FrozenModel):
     """RFC 3339, UTC, whole seconds."""
 
 
+class Moment(FrozenModel):
+    """When a step came into a state."""
+
+    state: StepState
+    since: str
+    """RFC 3339, UTC, milliseconds; as it was seen, which may be some seconds late."""
+
+
 class StepStatus(FrozenModel):
     """One step: an island, or one of partition, router, baseline, evaluate."""
 
@@ -41,6 +49,8 @@ class StepStatus(FrozenModel):
     samples_per_second: float | None = None
     message: str = ""
     """Why it failed or what it waits for, with the last log line where there is one."""
+    history: Items[Moment] = ()
+    """Since it was first started; at most 8, the first and the last ones."""
 
 
 class Progress(FrozenModel):

@@ -24,6 +24,7 @@ from atoll_cli.commands import (
     status,
     submit,
     suspend,
+    top,
     validate,
 )
 from atoll_cli.errors import CliError
@@ -64,7 +65,7 @@ def atoll(context: click.Context, *, debug: bool) -> None:
 _SECTIONS = {
     "On this machine": (run, validate, merge, crd),
     "On a cluster": (submit, suspend, resume, delete),
-    "For both": (status, logs, report, pull, sample),
+    "For both": (status, top, logs, report, pull, sample),
 }
 for module in (it for modules in _SECTIONS.values() for it in modules):
     atoll.add_command(module.command)

@@ -15,7 +15,7 @@ from rich.text import Text
 from atoll_api.status import StepStatus, TrainingJobStatus
 
 BAR_WIDTH = 16
-_STYLES = {"Running": "cyan", "Succeeded": "green", "Failed": "bold red", "Pending": "yellow"}
+STYLES = {"Running": "cyan", "Succeeded": "green", "Failed": "bold red", "Pending": "yellow"}
 _MARKS = {"Waiting": "·", "Pending": "…", "Running": "▶", "Succeeded": "✔", "Failed": "✘"}
 
 
@@ -134,7 +134,7 @@ def _summary(status: TrainingJobStatus) -> list[Text]:
 
 
 def _row(step: StepStatus, eta: float | None) -> tuple[Text | ProgressBar, ...]:
-    style = _STYLES.get(step.state, "dim")
+    style = STYLES.get(step.state, "dim")
     done = step.steps or 1 if step.state == "Succeeded" else step.step
     bar = ProgressBar(
         total=max(step.steps, 1), completed=done, width=BAR_WIDTH, complete_style=style

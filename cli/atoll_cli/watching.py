@@ -47,8 +47,8 @@ def until_ended(console: Console, target: Run | ClusterJob, *, plain: bool) -> i
 async def _follow(target: Run | ClusterJob, view: live.View) -> TrainingJobStatus:
     """The last status; of a job that has ended, or of a run that nobody goes on with."""
     last = TrainingJobStatus()
-    async with aclosing(_statuses(target)) as statuses:
-        async for status in statuses:
+    async with aclosing(statuses(target)) as heard:
+        async for status in heard:
             last = status
             view.show(status)
             if ended_in(status) is not None:
@@ -56,7 +56,12 @@ async def _follow(target: Run | ClusterJob, view: live.View) -> TrainingJobStatu
     return last
 
 
-def _statuses(target: Run | ClusterJob) -> AsyncGenerator[TrainingJobStatus, None]:
+def statuses(target: Run | ClusterJob) -> AsyncGenerator[TrainingJobStatus, None]:
+    """Each new status of a run, as long as somebody works on it, or of a job, as long as it is there.
+
+    Raises:
+        CliError: there is none, or the job was deleted.
+    """
     match target:
         case Run():
             return _of_run(target)

@@ -231,3 +231,24 @@ def test_a_cluster_that_does_not_answer_or_does_not_know_one(
     shown = said()
     assert expected in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_top_shows_the_only_job_that_is_going(lab: Lab, said: Callable[[], str]) -> None:
+    assert lab.atoll("top") == ExitCode.FAILED
+    assert "no TrainingJob" in said()
+    for name, status in (("digits", RUNNING), ("done", COMPLETE), ("lost", FAILED)):
+        lab.atoll("submit", lab.file(name))
+        lab.says(status, name)
+    said()
+    assert lab.atoll("top") == ExitCode.OK
+    shown = said()
+    assert f"digits in {lab.world.namespace}   Running   40 %" in shown
+    assert "4/8" in shown
+    lab.atoll("submit", lab.file("other"))
+    said()
+    assert lab.atoll("top") == ExitCode.USAGE
+    assert "2 are going: say which: digits, other" in said()
+    assert lab.atoll("top", "other") == ExitCode.OK
+    assert "other in" in said()
+    assert lab.atoll("top", "nobody") == ExitCode.FAILED
+    assert "no TrainingJob of that name" in said()

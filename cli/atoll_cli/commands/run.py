@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from atoll_cli import live, runs, summary
 from atoll_cli.documents import read_job
 from atoll_cli.endings import failure
 from atoll_cli.errors import CliError
+from atoll_cli.timelines import put_into_page, show_timeline
 from atoll_operator.errors import OperatorError
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
@@ -105,7 +107,10 @@ def _conclude(
     """Say how the run ended and what to do next; the exit code."""
     match ended:
         case Complete():
+            status = runs.read_status(folder)
+            put_into_page(console, folder, status, time.time())
             summary.show(console, folder)
+            show_timeline(console, status, time.time())
             return ExitCode.OK
         case Failed(reason=reason, message=message):
             logs = f"logs are in {folder / 'logs'}"

@@ -347,6 +347,7 @@ def _without_numbers(status: TrainingJobStatus) -> TrainingJobStatus:
 
 
 def _still(step: StepStatus) -> StepStatus:
+    step = step.model_copy(update={"history": ()})  # grows with what is news, and with nothing else
     if step.state == "Waiting" or (step.state == "Pending" and step.message in ("", MAKING)):
         return step.model_copy(update={"state": "Waiting", "message": ""})
     if step.state != "Running":

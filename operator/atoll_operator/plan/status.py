@@ -19,6 +19,7 @@ from atoll_api.status import (
     TrainingJobStatus,
 )
 from atoll_operator.plan.effort import eta_seconds, percent
+from atoll_operator.plan.history import remembered
 from atoll_operator.plan.level import Fate, Level, level
 from atoll_operator.plan.model import (
     Binding,
@@ -54,13 +55,14 @@ def status(
     claims = _claims(spec, seen, observed, plan.outcome)
     unheard = previous is not None and observed.hub.address is None
     measured = before if unheard else _measured(spec, seen, observed, plan.outcome, now)
+    islands, steps = (
+        remembered(it, observed.children, before, now) for it in (measured.islands, measured.steps)
+    )
     ended = isinstance(plan.outcome, Complete | Failed)
     said = {
         "state": _state(seen, observed, plan.outcome),
-        "steps": (
-            *(step for step in measured.steps if step.name != names.HUB),
-            *hub_status(observed.hub),
-        ),
+        "islands": islands,
+        "steps": (*(it for it in steps if it.name != names.HUB), *hub_status(observed.hub)),
         "conditions": conditions.transition(before.conditions, claims, rfc3339(now)),
         "evaluation": EvaluationStatus(metrics=observed.metrics or before.evaluation.metrics),
         "hub": observed.hub.address if isinstance(plan.outcome, Ongoing) else None,

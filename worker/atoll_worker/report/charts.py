@@ -42,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "atoll",
     "font.family": "sans-serif",
-    "font.size": 11,
+    "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": LINE,
     "axes.labelcolor": INK,
@@ -65,8 +65,8 @@ def island_colour(island: int) -> str:
     return PALETTE[island % len(PALETTE)]
 
 
-def _drawn(width: float, height: float) -> Callable[[Callable[..., None]], Callable[..., str]]:
-    """Make a function that draws on axes into one that returns SVG."""
+def drawn(width: float, height: float) -> Callable[[Callable[..., None]], Callable[..., str]]:
+    """Make a function that draws on axes into one that returns SVG; inches."""
 
     def decorate(draw: Callable[..., None]) -> Callable[..., str]:
         @wraps(draw)
@@ -92,7 +92,7 @@ def _svg(figure: Figure) -> str:
     return re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
 
 
-@_drawn(6.6, 3.0)
+@drawn(5.0, 2.6)
 def distances(axes: Axes, systems: Sequence[SystemScores], floor: float) -> None:
     """Frechet distance of each system, to the training samples and to the holdout."""
     shown = [system for system in systems if system.samples is not None][::-1]
@@ -114,41 +114,43 @@ def distances(axes: Axes, systems: Sequence[SystemScores], floor: float) -> None
             )
     axes.axvline(floor, color=INK, linestyle=":", linewidth=1.2)
     axes.set_yticks(range(len(shown)), [system.name for system in shown])
-    axes.set_xlabel("Frechet distance: solid to training samples, pale to holdout; dotted: floor")
+    axes.set_xlabel("Frechet distance to training; pale: to holdout; dotted: floor")
     axes.grid(visible=False, axis="y")
 
 
-@_drawn(6.6, 3.2)
+@drawn(5.0, 2.8)
 def loss_curves(axes: Axes, islands: Sequence[TrainedModel], baseline: TrainedModel | None) -> None:
     """Training loss over steps."""
     named = len(islands) <= len(PALETTE)
     for model in islands:
         if model.loss_curve:
             label = model.name if named else None
-            axes.plot(*_curve(model), color=island_colour(model.island or 0), lw=1.3, label=label)
+            axes.plot(*curve_of(model), color=island_colour(model.island or 0), lw=1.3, label=label)
     if baseline is not None and baseline.loss_curve:
-        axes.plot(*_curve(baseline), color=INK, lw=1.3, ls="--", label="baseline")
+        axes.plot(*curve_of(baseline), color=INK, lw=1.3, ls="--", label="baseline")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("training loss")
     axes.set_yscale("log")
     axes.minorticks_off()
-    _plain_ticks(axes, [v for m in islands for _, v in m.loss_curve])
+    plain_ticks(axes, [v for m in islands for _, v in m.loss_curve])
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(ncols=2, fontsize=9)
+        axes.legend(ncols=2, fontsize=8)
 
 
-def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
+def plain_ticks(axes: Axes, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis as people write numbers."""
     low, high = (min(values), max(values)) if values else (0.1, 1.0)
     ticks = [t * 10.0**p for p in range(-6, 7) for t in (1, 2, 3, 5)]
     shown = [tick for tick in ticks if low * 0.8 <= tick <= high * 1.2]
     axes.set_yticks(shown, [f"{tick:g}" for tick in shown])
 
 
-def _curve(model: TrainedModel) -> tuple[list[float], list[float]]:
+def curve_of(model: TrainedModel) -> tuple[list[float], list[float]]:
+    """Steps and losses."""
     return [point[0] for point in model.loss_curve], [point[1] for point in model.loss_curve]
 
 
-@_drawn(6.6, 3.2)
+@drawn(5.0, 2.8)
 def router_over_time(axes: Axes, router: RouterFacts) -> None:
     """Accuracy and confidence of the router from clean samples to pure noise."""
     middle = [(b.time_low + b.time_high) / 2 for b in router.bins]
@@ -163,10 +165,10 @@ def router_over_time(axes: Axes, router: RouterFacts) -> None:
     )
     axes.axhline(router.chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
     axes.set(xlabel="noise level t (1 is pure noise)", ylim=(0, 1.03), xlim=(0, 1))
-    axes.legend(fontsize=9, loc="lower left")
+    axes.legend(fontsize=8, loc="lower left")
 
 
-@_drawn(6.6, 3.2)
+@drawn(5.0, 2.8)
 def mergeability(axes: Axes, points: Sequence[Mergeability]) -> None:
     """Scores of the islands alone and of the mean of their weights, over the training."""
     name = "accuracy" if points and "accuracy" in points[0].merged else "loss"
@@ -181,10 +183,10 @@ def mergeability(axes: Axes, points: Sequence[Mergeability]) -> None:
         label="islands alone, mean",
     )
     axes.set(xlabel="optimizer step", ylabel=f"{name} on the holdout")
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=8)
 
 
-@_drawn(4.4, 4.0)
+@drawn(4.4, 4.0)
 def division(axes: Axes, xy_P2: Tensor, island_P: Tensor) -> None:
     """The training samples by their first two principal components, coloured by island."""
     colours = [island_colour(int(island)) for island in island_P]

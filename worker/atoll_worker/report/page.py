@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from torch import Tensor
 
-from atoll_worker.report import charts
-from atoll_worker.report.document import Findings, Report, Spread, StepWire
+from atoll_worker.report import charts, curves
+from atoll_worker.report.document import Findings, Report, StepWire
 from atoll_worker.report.images import data_uri, grid_png, is_image
 from atoll_worker.report.parts import Parts
+from atoll_worker.report.rendering import render
 
 GRID_COLUMNS = 8
 TITLES = {"Better": "Better", "Worse": "Not better", "Tie": "A tie", "NoBaseline": "No baseline"}
@@ -37,6 +36,16 @@ class PartPicture:
 
 
 @dataclass(frozen=True)
+class CurvePicture:
+    """One island's losses."""
+
+    island: int
+    name: str
+    gate_passed: bool | None
+    svg: Markup
+
+
+@dataclass(frozen=True)
 class WireRow:
     """Bytes of one process, by peer."""
 
@@ -50,6 +59,14 @@ class WireTable:
 
     peers: tuple[str, ...]
     rows: tuple[WireRow, ...]
+    sums: tuple[StepWire, ...]
+    """Over all processes, by peer."""
+    most: int
+    """Of one process, with one kind of peer, in one direction."""
+
+    def share(self, count: int) -> int:
+        """Bytes in % of the most that any has."""
+        return round(100 * count / max(1, self.most))
 
 
 def page(report: Report, samples: Mapping[str, Tensor], parts: Parts | None) -> str:
@@ -61,23 +78,16 @@ def page(report: Report, samples: Mapping[str, Tensor], parts: Parts | None) -> 
         parts: what each island was given; None where each brings its own data.
     """
     findings = report.findings
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {
-        "number": _number,
-        "spread": _spread,
-        "short": _short,
-        "bytes": _bytes,
-        "words": _words,
-    }
-    environment.globals["colour"] = charts.island_colour
-    template = resources.files("atoll_worker.report").joinpath("page.html.j2").read_text("utf-8")
-    return environment.from_string(template).render(
+    return render(
+        "page.html.j2",
+        colour=charts.island_colour,
         report=report,
         findings=findings,
         title=TITLES[findings.verdict.outcome],
         chosen=findings.system(findings.combine),
         measures=list(dict.fromkeys(name for it in findings.systems for name in it.measures)),
         charts={name: Markup(svg) for name, svg in _charts(findings, parts).items()},  # noqa: S704 (drawn here from numbers)
+        curves=_curves(findings),
         grids=_grids(findings, samples),
         parts=_parts(findings, parts),
         own_data=parts is None,
@@ -94,11 +104,26 @@ def _charts(findings: Findings, parts: Parts | None) -> dict[str, str]:
         drawn["division"] = charts.division(parts.xy_P2, parts.island_P)
     if findings.merging is not None:
         drawn["mergeability"] = charts.mergeability(findings.merging.mergeability)
+        drawn["gap"] = curves.gap(findings.merging.mergeability)
     if findings.router is not None:
         drawn["router"] = charts.router_over_time(findings.router)
     if findings.sampling is not None:
         drawn["distances"] = charts.distances(findings.systems, findings.sampling.floor)
     return drawn
+
+
+def _curves(findings: Findings) -> list[CurvePicture]:
+    shown = curves.worth_showing(findings.islands)
+    scale = curves.scale_of((*shown, findings.baseline))
+    return [
+        CurvePicture(
+            island=model.island or 0,
+            name=model.name,
+            gate_passed=model.gate_passed,
+            svg=Markup(curves.island(model, findings.baseline, scale)),  # noqa: S704 (drawn here)
+        )
+        for model in shown
+    ]
 
 
 def _grids(findings: Findings, samples: Mapping[str, Tensor]) -> list[Picture]:
@@ -134,30 +159,14 @@ def _wires(wires: Sequence[StepWire]) -> WireTable:
         WireRow(step, tuple(cells.get((step, p)) or nothing(step=step, peer=p) for p in peers))
         for step in steps
     ]
-    return WireTable(peers, tuple(rows))
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "\N{EM DASH}" if value is None else f"{value:,.{digits}f}"
-
-
-def _spread(value: Spread, digits: int = 3) -> str:
-    return f"{value.mean:.{digits}f} ± {value.sd:.{digits}f}"
-
-
-def _short(digest: str) -> str:
-    return digest[:19] + "…" if len(digest) > 20 else digest
-
-
-def _words(name: str) -> str:
-    """A name in camelCase as words."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
-def _bytes(value: int | None) -> str:
-    if value is None:
-        return "not measured"
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.1f} {unit}"
-    return f"{value} B"
+    sums = tuple(
+        StepWire(
+            step="",
+            peer=peer,
+            sent_bytes=sum(it.sent_bytes for it in wires if it.peer == peer),
+            received_bytes=sum(it.received_bytes for it in wires if it.peer == peer),
+        )
+        for peer in peers
+    )
+    most = max((max(it.sent_bytes, it.received_bytes) for it in wires), default=0)
+    return WireTable(peers, tuple(rows), sums, most)
