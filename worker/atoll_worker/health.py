@@ -44,13 +44,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, page = self.path.partition("?")[0], self.page
-        if path == "/healthz":
-            status = HTTPStatus.OK if type(self).ready() else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, f"{status.phrase}\n".encode(), "text/plain")
+        if path != "/healthz" and (path != "/metrics" or page is None):
+            self._say(HTTPStatus.NOT_FOUND)
+        elif not type(self).ready():  # a hub that has not read its store would show it empty
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE)
         elif path == "/metrics" and page is not None:
             self._answer(HTTPStatus.OK, *page.exposition(self.headers.get("Accept", "")))
         else:
-            self._answer(HTTPStatus.NOT_FOUND, b"Not Found\n", "text/plain")
+            self._say(HTTPStatus.OK)
+
+    def _say(self, status: HTTPStatus) -> None:
+        self._answer(status, f"{status.phrase}\n".encode(), "text/plain")
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
         self.send_response(status)
@@ -68,7 +72,7 @@ def serve(port: int, ready: Callable[[], bool], page: Page | None = None, host: 
 
     Args:
         port: 0 lets the system choose.
-        ready: whether this process does its work; 503 until then.
+        ready: whether this process does its work; 503 until then, for both.
         page: the numbers; None: there are none.
         host: "" for all addresses.
 

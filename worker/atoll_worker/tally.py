@@ -7,7 +7,8 @@ instruments counts nothing: for tests, for a role within another process, and fo
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from atoll_telemetry.families import Family, Kind, Number
@@ -86,8 +87,20 @@ class Tally:
         )
 
     def look_first(self, look: Callable[[], None]) -> None:
-        """Call this before numbers are read; one call at a time."""
-        self._looks.append(look)
+        """Call this before numbers are read, on any thread; one call at a time."""
+        with self._lock:
+            self._looks.append(look)
+
+    @contextmanager
+    def looking(self, look: Callable[[], None]) -> Iterator[None]:
+        """As `look_first`, until the block ends, and at its end once more."""
+        self.look_first(look)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looks.remove(look)
+                look()
 
     def show_too(self, more: "Collector") -> None:
         """Numbers that are made when they are asked for."""

@@ -61,9 +61,16 @@ class Scraping:
         self.folder.metrics_file(step).unlink(missing_ok=True)
 
     async def attend(self, step: StepName, process: Process) -> None:
-        """Have a process among the targets from its word on until this is cancelled."""
+        """Have a process among the targets from its word on until this is cancelled.
+
+        A folder that cannot be written costs the targets, not the run.
+        """
         if not self.on:
             return
+        with contextlib.suppress(FolderError):
+            await self._attend(step, process)
+
+    async def _attend(self, step: StepName, process: Process) -> None:
         try:
             address = await _address(self.folder.metrics_file(step), process.pid)
             self._targets[step] = {"targets": [address], "labels": self._labels(step)}
@@ -71,8 +78,7 @@ class Scraping:
             await asyncio.Event().wait()
         finally:
             if self._targets.pop(step, None) is not None:
-                with contextlib.suppress(FolderError):  # a target that is gone is seen to be
-                    self._write()
+                self._write()
 
     def _labels(self, step: StepName) -> dict[str, str]:
         found = names.process_of_step("0", step)

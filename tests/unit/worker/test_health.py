@@ -35,6 +35,14 @@ def test_numbers_stand_beside_the_health() -> None:
     assert ask(address, "/metric")[0] == 404
 
 
+def test_a_process_that_is_not_ready_shows_no_number() -> None:
+    ready = False
+    address = f"127.0.0.1:{health.serve(0, lambda: ready, Shown(), health.LOOPBACK)}"
+    assert [ask(address, path)[0] for path in ("/healthz", "/metrics", "/")] == [503, 503, 404]
+    ready = True
+    assert [ask(address, path)[0] for path in ("/healthz", "/metrics", "/")] == [200, 200, 404]
+
+
 def test_without_a_page_there_are_none() -> None:
     assert ask(served(None), "/metrics")[0] == 404
 
@@ -57,9 +65,9 @@ def test_who_hangs_up_or_says_nonsense_ends_nothing(capfd: pytest.CaptureFixture
         ask(address, "/metrics")
     page.broken = False
     assert ask(address, "/metrics")[0] == 200
-    said = capfd.readouterr().err
-    assert "Traceback" not in said
-    assert "metrics: RuntimeError: no number is ready" in said
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "metrics: RuntimeError: no number is ready" in told
 
 
 def test_it_waits_for_nobody_when_the_process_ends() -> None:

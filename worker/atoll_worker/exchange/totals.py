@@ -123,7 +123,7 @@ class TotalsBook:
         return tuple(self._heard.items())
 
     def dump(self) -> bytes:
-        """All of it as JSON; NaN as Python writes it."""
+        """All of it as JSON, NaN as Python writes it; on any thread."""
         self.changed = False
         steps = {
             name: {
@@ -131,9 +131,9 @@ class TotalsBook:
                 "ended": told.ended,
                 **{part: _listed(getattr(told, part)) for part in _PARTS},
             }
-            for name, told in self._steps.items()
+            for name, told in self.steps()
         }
-        return json.dumps({"steps": steps, "heard": self._heard}).encode()
+        return json.dumps({"steps": steps, "heard": dict(self.times())}).encode()
 
     def load(self, content: bytes) -> None:
         """Take up what `dump` wrote; anything else is passed over, as no result depends on it."""

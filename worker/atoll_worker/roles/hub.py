@@ -99,7 +99,7 @@ class _Records:
             await threads.call(self.store.write_file, PROGRESS_FILE, self.book.dump())
         began = time.monotonic()
         if totals.changed and began >= self._next_totals:
-            await threads.call(self.store.write_file, TOTALS_FILE, totals.dump())
+            await threads.call(self._write_totals)
             took = time.monotonic() - began
             self._next_totals = time.monotonic() + took / _TOTALS_SHARE
 
@@ -108,7 +108,11 @@ class _Records:
         if self.book.changed:
             self.store.write_file(PROGRESS_FILE, self.book.dump())
         if self.book.totals.changed:
-            self.store.write_file(TOTALS_FILE, self.book.totals.dump())
+            self._write_totals()
+
+    def _write_totals(self) -> None:
+        """On any thread: of a thousand islands they take a while to be put into words."""
+        self.store.write_file(TOTALS_FILE, self.book.totals.dump())
 
 
 def _show(order: HubOrder, store: Store, book: ProgressBook, tally: Tally) -> None:

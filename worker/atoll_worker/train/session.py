@@ -210,18 +210,17 @@ class _SessionObserver:
 
     @contextmanager
     def counting(self, state: TrainingState) -> Iterator[None]:
-        """Count what was done to the end, whichever that is."""
+        """Count what is done, whenever somebody asks, to the end, whichever that is."""
         run = self._run
         gpu = device.memory() is not None
         self._tally.training_begins(run.settings.steps, run.checkpoint_seconds, gpu=gpu)
         self._tally.rounds_done(state.rounds)
-        try:
-            yield
-        except NotFiniteError:
-            self._tally.loss_was_not_finite()
-            raise
-        finally:
-            self._count(state)
+        with self._tally.looking(lambda: self._count(state)):
+            try:
+                yield
+            except NotFiniteError:
+                self._tally.loss_was_not_finite()
+                raise
 
     def exchanging(self) -> AbstractContextManager[None]:
         """Between two rounds."""
@@ -230,7 +229,6 @@ class _SessionObserver:
     def report(self, state: TrainingState) -> None:
         """Say how far the run is."""
         settings = self._run.settings
-        self._count(state)
         self._measure(state)
         loss = recent_loss(state, settings) if state.step else None
         if loss is not None:
@@ -291,9 +289,9 @@ class _SessionObserver:
         return now
 
     def _count(self, state: TrainingState) -> None:
-        """What was done since this was asked last."""
-        steps = state.step - self._counted_steps
-        self._counted_steps = state.step
+        """What was done since this was asked last; on the thread of who asks."""
+        done = state.step  # once: training goes on meanwhile
+        steps, self._counted_steps = done - self._counted_steps, done
         samples = steps * self._run.batch_size
         self._tally.trained(steps, samples, samples * self._run.tokens_per_sample)
 
