@@ -30,6 +30,7 @@ from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.progress import ProgressBook
+from atoll_worker.exchange.server import Beside
 from atoll_worker.exchange.serving import ServerThread
 from atoll_worker.exchange.snapshots import Snapshots
 from atoll_worker.exchange.store import Store
@@ -91,7 +92,8 @@ class OurEnd:
     def serve(self) -> Answer:
         """Start the server on a thread; its address."""
         proof = self._credentials["hub"]
-        self._server = ServerThread(self._shelf, self._guard(), proof, book=ProgressBook())
+        beside = Beside(ProgressBook())
+        self._server = ServerThread(self._shelf, self._guard(), proof, beside=beside)
         return {"address": self._server.address}
 
     def offer(self, size_bytes: int, count: int) -> Answer:

@@ -73,7 +73,7 @@ class Effort:
 class Hub:
     """`python -m atoll_worker ORDER.json`, as the local runtime starts it."""
 
-    def __init__(self, authority: Authority, folder: Path) -> None:
+    def __init__(self, authority: Authority, folder: Path, *, seen: bool = False) -> None:
         me = Process(JOB, names.HUB)
         write([authority.issue(me)], folder / "identity")
         ready = folder / "ready.json"
@@ -86,15 +86,22 @@ class Hub:
         )
         path = folder / "order.json"
         path.write_text(work_order.dump(order))
+        metrics = folder / "metrics.json"
+        shown = ("--metrics-file", str(metrics)) if seen else ()
         began = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "atoll_worker", str(path)],
+            [sys.executable, "-P", "-m", "atoll_worker", str(path), *shown],
             stdin=subprocess.PIPE,
             env=hub_environment(os.environ),
         )
         self.ready_seconds = self._wait(ready, began)
         self.cpu_seconds = cpu_seconds(self._process.pid)
         self.address = str(json.loads(ready.read_text())["address"])
+        self.metrics_port = 0
+        """Where it is scraped; 0 if it is not."""
+        if seen:
+            said = str(json.loads(metrics.read_text())["address"])
+            self.metrics_port = int(said.rpartition(":")[2])
 
     def _wait(self, ready: Path, began: float) -> float:
         while not ready.exists():
@@ -103,6 +110,11 @@ class Hub:
                 raise SystemExit("the hub did not start: see above")
             time.sleep(0.001)
         return time.perf_counter() - began
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
 
     def close(self) -> None:
         """End it."""

@@ -19,8 +19,9 @@ from figures import Figure, median, parser, tell
 
 from atoll_worker.exchange.content import PIECE_BYTES, Blob, digest_of
 from atoll_worker.exchange.manifest import Manifest, TensorEntry
+from atoll_worker.exchange.room import Limits
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.store import Store
 
 BLOB_BYTES = 64 * 1024 * 1024
 Blobs = list[tuple[str, memoryview]]

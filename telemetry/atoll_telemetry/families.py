@@ -68,6 +68,21 @@ class Family:
             yield from product(*(label.first_values for label in self.labels))
 
 
+@dataclass(frozen=True)
+class Number:
+    """What one series is now.
+
+    Attributes:
+        name: of its family.
+        labels: their values, in the order of the family's labels.
+        value: may be NaN, which means that nobody knows yet.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    value: float
+
+
 def counter(name: str, help: str, *labels: Label, when: str = "") -> Family:  # noqa: A002
     """Only grows."""
     return Family(name, Kind.COUNTER, help, labels, when=when)

@@ -1,12 +1,12 @@
 """Numbers of one process, by family: what counts and what Prometheus reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
-from atoll_telemetry.families import Family, Kind
+from atoll_telemetry.families import Family, Kind, Number
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and no query of ours asks for them
 
@@ -16,9 +16,17 @@ class Instruments:
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.registry = CollectorRegistry()
-        self._made: dict[str, MetricWrapperBase] = {
-            family.name: _made(family, self.registry) for family in families
-        }
+        self._made: dict[str, MetricWrapperBase] = {}
+        self.include(families)
+
+    def __contains__(self, family: Family) -> bool:
+        return family.name in self._made
+
+    def include(self, families: Iterable[Family]) -> None:
+        """Make more: of what a process finds out about itself only later, as that it has a GPU."""
+        for family in families:
+            if family not in self:
+                self._made[family.name] = _made(family, self.registry)
 
     def add(self, family: Family, amount: float, *labels: str) -> None:
         """Let a counter, or a gauge, grow."""
@@ -37,6 +45,15 @@ class Instruments:
         found = self._child(family, labels)
         assert isinstance(found, Histogram)
         found.observe(value)
+
+    def numbers(self, families: Iterable[Family]) -> Iterator[Number]:
+        """What the counters and gauges of some families are now; of those that were made."""
+        for family in families:
+            names = [label.name for label in family.labels]
+            for metric in self._made[family.name].collect() if family in self else ():
+                for sample in metric.samples:
+                    values = tuple(sample.labels[name] for name in names)
+                    yield Number(family.name, values, sample.value)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All of it as text, and the type of that text, for an `Accept` header."""

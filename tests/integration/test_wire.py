@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from hub_process import HubProcess
+from scraped import ask
 
 from atoll_api.names import Ref
 from atoll_telemetry import tracing
+from atoll_telemetry.instruments import Instruments
+from atoll_worker import health, metrics
 from atoll_worker.exchange.client import ExchangeClient
 from atoll_worker.exchange.wire import WireMeter
 from atoll_worker.ports import Artifact, WireBytes
+from atoll_worker.tally import Tally
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts")
 
@@ -130,6 +134,22 @@ def test_silence_counts_nothing() -> None:
                 WireBytes("island", 0, 0),
                 WireBytes("other", 0, 0),
             )
+
+
+def test_who_scrapes_this_process_is_no_peer() -> None:
+    shown = Tally(Instruments(metrics.of_role("island")))
+    port = health.serve(0, lambda: True, shown, health.LOOPBACK)
+    address = f"127.0.0.1:{port}"
+    counting, blind = WireMeter("127.0.0.1:1", own_port=port), WireMeter("127.0.0.1:1")
+    with socket.create_connection(("127.0.0.1", port)) as scraper:
+        for meter in (counting, blind):
+            meter.start()
+        scraper.sendall(b"GET /metrics HTTP/1.0\r\n")  # half a question keeps both ends open
+        everybody = settled(blind, {"hub": (0, 0), "island": (0, 0), "other": (23, 23)})
+        scraper_alone = counted(counting)
+    assert everybody["other"] == (23, 23), "the scraper's end is a socket of this process too"
+    assert scraper_alone["other"] == (23, 0), "it is, and its answer is not"
+    assert ask(address, "/metrics")[0] == 200
 
 
 def test_an_address_nobody_knows_raises_nothing() -> None:

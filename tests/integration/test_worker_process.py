@@ -145,7 +145,7 @@ def test_an_order_or_a_job_and_a_step(arguments: tuple[str, ...]) -> None:
 
 def test_a_hub_is_healthy_once_it_serves(tmp_path: Path) -> None:
     order = hub_order(tmp_path)
-    command = [sys.executable, "-m", "atoll_worker", str(order), "--health-port", "0"]
+    command = [sys.executable, "-m", "atoll_worker", str(order), "--metrics-port", "0"]
     assert not (tmp_path / "ready.json").exists()
     ready = False
     port = health.serve(0, lambda: ready)

@@ -21,8 +21,9 @@ from atoll_worker.errors import (
 )
 from atoll_worker.exchange.content import Run
 from atoll_worker.exchange.objects import PART_BYTES, open_bucket, part_bytes_of
+from atoll_worker.exchange.room import Limits
 from atoll_worker.exchange.shelf import NotBoundError
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.store import Store
 from atoll_worker.exchange.upload import WritingError
 
 BIG = bytes(range(256)) * 80_000

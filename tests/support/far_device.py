@@ -114,6 +114,7 @@ def far_device() -> Iterator[torch.device]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "chosen", lambda: where)
         patch.setattr(device, "described", lambda: "far away")
+        patch.setattr(device, "memory", lambda: (100, 200))
         patch.setattr(device, "generators", list)
         patch.setattr(device, "seed_dropout", lambda _seed: None)
         patch.setattr(torch, "inference_mode", torch.no_grad)  # which such tensors cannot be in

@@ -12,6 +12,7 @@ from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.line import BulkLimits
 from atoll_worker.exchange.progress import ProgressBook
+from atoll_worker.exchange.server import Beside
 from atoll_worker.exchange.serving import ServerThread
 from atoll_worker.exchange.shelf import Shelf
 from atoll_worker.exchange.traffic import Traffic
@@ -40,5 +41,6 @@ def serving(
     household = Household(JOB)
     guard = Guard(JOB, circle)
     proof = household.credentials(names.HUB)
-    with ServerThread(shelf, guard, proof, book=ProgressBook(), limits=limits) as server:
+    beside = Beside(ProgressBook(), limits or BulkLimits())
+    with ServerThread(shelf, guard, proof, beside=beside) as server:
         yield Served(server.address, server.exchange.traffic, household)

@@ -1,7 +1,8 @@
 """`python -m atoll_worker ORDER.json [--debug]`: be one role until its step is done.
 
 On a cluster `python -m atoll_worker --job JOB.json --step STEP` computes the order from the job, and
-`--health-port` answers probes.
+`--metrics-port` answers probes and Prometheus; `--metrics-file` does so on loopback, and says there
+at which port.
 
 Ends with an exit code of `atoll_api.exit_codes`; an error is one line on standard error,
 `atoll: STEP: what is wrong and what to do`: the last, and plain text whatever the format of the log,
@@ -22,6 +23,7 @@ from atoll_api.exit_codes import ExitCode
 from atoll_api.hub_order import HubOrder, WorkOrderError
 from atoll_worker import process, telling
 from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
+from atoll_worker.tally import Tally
 
 if TYPE_CHECKING:  # not at run time: it loads the whole spec, of which a hub needs nothing
     from atoll_api.work_order import WorkOrder
@@ -33,7 +35,9 @@ def main() -> int:
     parser.add_argument("order", type=Path, nargs="?", help="the work order, a JSON file")
     parser.add_argument("--job", type=Path, help="in place of an order: the job, a JSON file")
     parser.add_argument("--step", help="with --job: which step to do, as island-3")
-    parser.add_argument("--health-port", type=int, help="answer GET /healthz there")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--metrics-port", type=int, help="answer GET /healthz and /metrics there")
+    shown.add_argument("--metrics-file", type=Path, help="do so on loopback; FILE is told the port")
     parser.add_argument("--debug", action="store_true", help="print tracebacks")
     options = parser.parse_args()
     if (options.order is None) == (options.job is None) or bool(options.job) != bool(options.step):
@@ -45,10 +49,8 @@ def main() -> int:
     try:
         order = _read_job(options.job, options.step) if options.job else _read(options.order)
         step = order.step
-        if options.health_port is not None:
-            _answer_probes(options.health_port, order)
         with telling.told(order):
-            _run(order)
+            _run(order, _tally(options, order))
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
         failure = _explain(error)
         telling.failed(failure, error, debug=options.debug)
@@ -86,19 +88,27 @@ def _read_job(path: Path, step: str) -> "WorkOrder":
     return order
 
 
-def _answer_probes(port: int, order: "WorkOrder") -> None:
-    """A hub is ready once it serves; whoever trains is well while it lives."""
+def _tally(options: argparse.Namespace, order: "WorkOrder") -> Tally:
+    """Count, and show the numbers beside the health, where somebody is to look at them.
+
+    A hub is ready once it serves; whoever trains is well while it lives.
+    """
+    if options.metrics_port is None and options.metrics_file is None:
+        return Tally()
     ready_file = Path(order.ready_file) if isinstance(order, HubOrder) else None
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # of a hub before this one
     ready = (lambda: True) if ready_file is None else ready_file.exists
-    import_module("atoll_worker.health").serve(port, ready)
+    showing = import_module("atoll_worker.showing")
+    place = showing.Place(options.metrics_port, options.metrics_file)
+    tally: Tally = showing.shown(place, order, ready)
+    return tally
 
 
-def _run(order: "WorkOrder") -> None:
+def _run(order: "WorkOrder", tally: Tally) -> None:
     # By name: the hub must not load torch, nor an island the evaluation's libraries.
     if isinstance(order, HubOrder):
-        import_module("atoll_worker.roles.hub").run(order)
+        import_module("atoll_worker.roles.hub").run(order, tally)
         return
     stop = process.StopFlag()  # before torch is loaded, which can take seconds
     role = import_module(f"atoll_worker.roles.{order.role}")
@@ -107,7 +117,7 @@ def _run(order: "WorkOrder") -> None:
     # more than to read the manifest of 10,000 tensors.
     gc.freeze()
     try:
-        with context.open_context(order, stop) as opened:
+        with context.open_context(order, stop, tally) as opened:
             role.run(order, opened)
     finally:
         gc.unfreeze()  # libraries complain on standard error of what is left at the end

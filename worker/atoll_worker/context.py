@@ -17,14 +17,15 @@ from atoll_worker.exchange.identity import Credentials
 from atoll_worker.exchange.offering import Listen, Offering
 from atoll_worker.exchange.onlooking import Onlooking
 from atoll_worker.ports import Context, Neighbourhood, Onlooker, Stop
+from atoll_worker.tally import Tally
 
 _SEEN = ("islands/", "mergeability/", names.MEAN_REF)
 """What processes that merge hear of, as far as they may."""
 
 
 @contextmanager
-def open_context(order: WorkerOrder, stop: Stop) -> Iterator[Context]:
-    """The context of a role; its last progress report is sent at the end.
+def open_context(order: WorkerOrder, stop: Stop, tally: Tally) -> Iterator[Context]:
+    """The context of a role; its last progress report, and its totals, are sent at the end.
 
     May be opened once a process: torch takes the number of its threads only once.
 
@@ -32,11 +33,13 @@ def open_context(order: WorkerOrder, stop: Stop) -> Iterator[Context]:
         IdentityError: the certificate is not this process's, or not valid now.
     """
     credentials = identity.load(order.identity, process_of(order), datetime.now(UTC))
+    if credentials.expires is not None:
+        tally.certified_until(credentials.expires.timestamp())
     torch.set_num_threads(order.threads)
     torch.set_num_interop_threads(1)
     patience = Patience(first_seconds=order.startup_seconds, stopping=stop.requested)
     with ExitStack() as stack:
-        client = stack.enter_context(ExchangeClient(order.hub, credentials, patience))
+        client = stack.enter_context(ExchangeClient(order.hub, credentials, patience, tally))
         yield Context(
             artifacts=client,
             progress=client,
@@ -44,6 +47,7 @@ def open_context(order: WorkerOrder, stop: Stop) -> Iterator[Context]:
             traffic=client.traffic,
             neighbourhood=_neighbourhood(order, client, credentials, stack),
             onlooker=_onlooker(order, client, stack),
+            tally=tally,
         )
 
 

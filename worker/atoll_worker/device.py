@@ -75,6 +75,13 @@ def described() -> str:
     return f"on {torch.cuda.get_device_name(chosen())}, at most {peak:.1f} GiB of it"
 
 
+def memory() -> tuple[int, int] | None:
+    """Bytes of the GPU that torch holds now, and the most that tensors took; None on a CPU."""
+    if chosen() == CPU:
+        return None
+    return torch.cuda.memory_reserved(chosen()), torch.cuda.max_memory_allocated(chosen())
+
+
 def generators() -> list[torch.device]:
     """The devices beside the CPU whose generator a seeded step changes: for `fork_rng`."""
     return [] if chosen() == CPU else [chosen()]

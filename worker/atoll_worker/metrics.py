@@ -244,6 +244,30 @@ _OF_A_JOB: Final = (
     *(MERGEABILITY_GAP, CONSENSUS_DISTANCE, ROUTER_ACCURACY, GPU_SECONDS),
 )
 
+_TRAINED: Final = frozenset({"seed", "island", "baseline", "router"})
+_DISK: Final = (HUB_DISK_FREE, HUB_DISK_SIZE)
+
+
+def of_role(
+    role: str, *, merges: bool = False, on_disk: bool = True, sockets: bool = True
+) -> tuple[Family, ...]:
+    """The families of one process, without those of a GPU: whether there is one is known later.
+
+    Args:
+        role: as a work order says it.
+        merges: of an island, whether its strategy merges.
+        on_disk: of a hub, whether it stores on a disk.
+        sockets: whether the kernel counts what passes on sockets.
+    """
+    left_out = {*(() if on_disk else _DISK), *(() if sockets else (SOCKET_BYTES,))}
+    chosen = (
+        *EVERYWHERE,
+        *(TRAINING if role in _TRAINED else ()),
+        *((ISLAND if merges else (TRAIN_ISOLATED,)) if role == "island" else ()),
+        *{"merge": MERGE, "router": ROUTER, "hub": HUB}.get(role, ()),
+    )
+    return tuple(family for family in chosen if family not in left_out)
+
 
 def reported(family: Family) -> Family:
     """The hub's copy of a family, by step; of a counter, the sum over all attempts of the step."""

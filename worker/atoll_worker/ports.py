@@ -15,6 +15,7 @@ from atoll_api.names import Ref
 from atoll_api.spec.exchange import Encoding
 from atoll_api.status import Metric
 from atoll_worker.exchange.traffic import Traffic
+from atoll_worker.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -199,3 +200,5 @@ class Context:
     """For an island of a strategy that merges."""
     onlooker: Onlooker | None = None
     """For the process that merges."""
+    tally: Tally = field(default_factory=Tally)
+    """Where a role counts what it does; one that counts nothing, unless somebody looks."""

@@ -40,6 +40,7 @@ from atoll_telemetry import tracing
     help="Port of the hub on loopback; 0 takes a free one.",
     show_default=True,
 )
+@click.option("--no-metrics", is_flag=True, help="Count nothing, and let nobody scrape.")
 @click.pass_context
 @click.option("--plain", is_flag=True, help="Lines instead of bars; the default off a terminal.")
 def command(
@@ -49,6 +50,7 @@ def command(
     out: Path | None,
     parallel: int | None,
     hub_port: int,
+    no_metrics: bool,
     plain: bool,
 ) -> int:
     """Run the TrainingJob in FILE on this machine.
@@ -64,6 +66,7 @@ def command(
         base_folder=file.resolve().parent,
         parallel=parallel,
         hub_port=hub_port,
+        metrics=not no_metrics,
         debug=bool(context.obj),
     )
     console = Console(stderr=False)

@@ -7,6 +7,7 @@ hub/          the artifact store
 identity/     certificates and keys, one a process; made anew by every run
 orders/       work orders, one a process
 logs/         output of the processes
+prometheus/   for Prometheus: what to scrape while the run goes on
 report.json   report.html
 """
 
@@ -88,6 +89,14 @@ class RunFolder:
         """Replace one work order."""
         self._write(self.order(name), dump(order))
 
+    def metrics_file(self, name: StepName) -> Path:
+        """Written by a process once it can be scraped: `{"address": "HOST:PORT", "pid": N}`."""
+        return self.path / "orders" / f"{name}.metrics.json"
+
+    def write_scraping(self, name: str, text: str) -> None:
+        """Replace one file for Prometheus."""
+        self._write(self.path / "prometheus" / name, text)
+
     def write_status(self, status: TrainingJobStatus) -> None:
         """Replace the status."""
         self._write(self.path / "status.json", json.dumps(status.to_document(), indent=2) + "\n")
@@ -143,7 +152,7 @@ class RunFolder:
     def make(self) -> None:
         """Create what is missing."""
         with folder_errors(self.path):
-            for name in ("hub", "orders", "logs"):
+            for name in ("hub", "orders", "logs", "prometheus"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
 
     async def lock(self, patience_seconds: float) -> int:

@@ -15,6 +15,7 @@ from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
+from atoll_operator.local.scraping import Scraping
 
 LOOK_SECONDS = 0.02
 
@@ -34,6 +35,7 @@ class HubProcess:
     papers: Papers
     folder: RunFolder
     options: LocalOptions
+    scraping: Scraping
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     address: str | None = None
     """HOST:PORT, kept over restarts: the workers were told it once."""
@@ -42,7 +44,9 @@ class HubProcess:
         """How to start it."""
         return Recipe(
             name=names.HUB,
-            command=self.options.command(self.folder.order(names.HUB)),
+            command=self.options.command(
+                self.folder.order(names.HUB), self.folder.metrics_file(names.HUB)
+            ),
             environment=environment,
             log=self.folder.log(names.HUB),
             max_restarts=self.options.timing.hub_max_restarts,
@@ -53,12 +57,16 @@ class HubProcess:
 
     def _prepare(self) -> None:
         self.folder.hub_ready.unlink(missing_ok=True)
+        self.scraping.begin(names.HUB)
         port = int(self.address.rpartition(":")[2]) if self.address else self.options.hub_port
         place = hub_place(self.folder, self.papers, self.folder.hub_ready, port)
         order = hub_order(self.papers.job, self.spec, place)
         self.folder.write_order(names.HUB, order)
 
     async def _attend(self, process: Process) -> None:
+        await asyncio.gather(self._await_ready(process), self.scraping.attend(names.HUB, process))
+
+    async def _await_ready(self, process: Process) -> None:
         """Wait for the ready file; a hub that does not write it in time is ended."""
         try:
             async with asyncio.timeout(self.options.timing.hub_ready_seconds):

@@ -46,12 +46,16 @@ class LocalOptions:
     """Started with the path of a work order, and `--debug`, behind it."""
     debug: bool = False
     """Workers write tracebacks to their logs."""
+    metrics: bool = True
+    """Whether processes count what they do, and can be scraped."""
     hub_client: HubClient = progress
     timing: Timing = Timing()
 
-    def command(self, order: Path) -> tuple[str, ...]:
-        """How to start the worker of an order."""
-        return (*self.worker_command, str(order), *(("--debug",) if self.debug else ()))
+    def command(self, order: Path, metrics_file: Path) -> tuple[str, ...]:
+        """How to start the worker of an order; in the file it says where it can be scraped."""
+        metrics = ("--metrics-file", str(metrics_file)) if self.metrics else ()
+        debug = ("--debug",) if self.debug else ()
+        return (*self.worker_command, str(order), *metrics, *debug)
 
     def places(self, spec: TrainingJobSpec) -> int:
         """How many steps work at once; two threads on one core thrash (6x measured).

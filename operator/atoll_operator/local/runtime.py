@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from atoll_api import names
@@ -20,6 +21,7 @@ from atoll_operator.local.hub import HubProcess
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.places import Places
+from atoll_operator.local.scraping import Scraping
 from atoll_operator.plan.events import Event
 from atoll_operator.plan.model import (
     Action,
@@ -69,7 +71,9 @@ class LocalRuntime:
         self._start_time = time.time()
         self._changed = asyncio.Event()
         self._places = Places(options.places(job.spec))
-        self._hub = HubProcess(job.spec, papers, folder, options, self._changed)
+        self._scraping = Scraping(folder, job.metadata.name, options.metrics)
+        self._scraping.prepare()
+        self._hub = HubProcess(job.spec, papers, folder, options, self._scraping, self._changed)
         self._hub_child: ChildProcess | None = None
         self._children: dict[StepName, ChildProcess] = {}
         self._hearing = Hearing(options.hub_client, papers.operator, options.timing.poll_seconds)
@@ -202,11 +206,15 @@ class LocalRuntime:
         folders = (self._options.base_folder, Path.cwd()) if custom else ()
         return Recipe(
             name=name,
-            command=self._options.command(self._folder.order(name)),
+            command=self._options.command(
+                self._folder.order(name), self._folder.metrics_file(name)
+            ),
             environment=worker_environment(inherited, islands.threads, folders),
             log=self._folder.log(name),
             max_restarts=islands.max_restarts,
             inherited_fd=self._lock_fd,
+            prepare=partial(self._scraping.begin, name),
+            attend=partial(self._scraping.attend, name),
         )
 
     def _supervise(self, recipe: Recipe, places: Places) -> ChildProcess:

@@ -1,22 +1,26 @@
 """Where a process computes, and that nothing of a job is left behind on the way there or back."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import torch
 from far_device import FarTensor, far_device
+from scraped import Page
 from torch import Tensor, nn
 from training import SMALL_DIFFUSION, SmallJob
 
 from atoll_api.names import ENV_DEVICE, ROUTER_REF, expert_ref
 from atoll_api.spec.task import ClassificationTask, DiffusionTask, Task
 from atoll_api.spec.training import Optimizer
-from atoll_worker import device
+from atoll_telemetry.instruments import Instruments
+from atoll_worker import device, metrics
 from atoll_worker.__main__ import _explain
 from atoll_worker.errors import DisruptedError, FinalError, WorkerError
 from atoll_worker.exchange.memory import MemoryStop
 from atoll_worker.roles import island, partition, router
+from atoll_worker.tally import Tally
 from atoll_worker.tasks.base import Batch, Inputs, SampleSpec
 from atoll_worker.tasks.diffusion import DiffusionTask as Diffusion
 from atoll_worker.train.checkpoint import restore, snapshot
@@ -135,6 +139,20 @@ TASKS = {
 def test_an_island_leaves_nothing_behind_and_resumes_on_the_device(task: Task) -> None:
     with far_device():
         assert digest_of(task, stops=(7, 3)) == digest_of(task)
+
+
+def test_what_is_held_of_the_device_is_counted() -> None:
+    tally = Tally(Instruments(metrics.of_role("island")))
+    job = SmallJob()
+    partition.run(job.partition_order(), job.context("partition"))
+    context = dataclasses.replace(job.context("island-0"), tally=tally)
+    with far_device():
+        island.run(job.island_order(0), context)
+    page = Page.of(tally.exposition("")[0].decode())
+    assert page.value("atoll_gpu_seconds_total") > 0
+    assert page.value("atoll_gpu_memory_bytes") == 100
+    assert page.value("atoll_gpu_memory_peak_bytes") == 200
+    assert page.value("atoll_train_gradient_norm") > 0
 
 
 def test_the_router_trains_on_the_device() -> None:

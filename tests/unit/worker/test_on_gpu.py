@@ -59,6 +59,13 @@ def digest_of(folder: Path, task: Task, stops: tuple[int, ...] = ()) -> str:
     return job.artifacts.bindings()[expert_ref(0)].digest
 
 
+def test_memory_of_the_gpu_is_known() -> None:
+    held = torch.zeros(1 << 20, device="cuda")
+    found = device.memory()
+    assert found is not None
+    assert min(found) >= held.nbytes
+
+
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_equal_seeds_give_equal_bits_killed_or_not(tmp_path: Path, task: Task) -> None:
     first = digest_of(tmp_path, task)

@@ -23,6 +23,7 @@ from atoll_worker.exchange.reporter import HubProgress
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.transfer import Download, Upload
 from atoll_worker.ports import Artifact, Binding, ProgressReport
+from atoll_worker.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,21 @@ class ExchangeClient:
     """
 
     def __init__(
-        self, address: str, credentials: Credentials, patience: Patience | None = None
+        self,
+        address: str,
+        credentials: Credentials,
+        patience: Patience | None = None,
+        tally: Tally | None = None,
     ) -> None:
-        self.connection = Connection(address, credentials, patience or Patience())
+        self.tally = tally or Tally()
+        """Told of every call and byte; its totals go to the hub with the reports."""
+        self.connection = Connection(address, credentials, patience or Patience(), tally=self.tally)
         """To the hub."""
         self._peers = Peers(self.connection, credentials)
         self._progress = HubProgress(self.connection, credentials.process.step)
         self._bases = Bases(lambda name, depth: self._fetch(_Asked(name.ref), name, depth))
         self.traffic = Traffic()
+        self.tally.follow(self.traffic)
 
     def __enter__(self) -> Self:
         return self

@@ -27,8 +27,10 @@ from atoll_worker.errors import (
     UnavailableError,
     WorkerError,
 )
+from atoll_worker.exchange.calls import counted
 from atoll_worker.exchange.frames import EXCHANGE_SERVICE, MAX_MESSAGE_BYTES, WRITTEN_BYTES
 from atoll_worker.exchange.identity import Credentials
+from atoll_worker.tally import Tally
 
 UNARY_SECONDS: Final = 10.0
 """Deadline of one attempt of a call that moves no blobs."""
@@ -138,6 +140,7 @@ class Connection:
         credentials: Credentials,
         patience: Patience,
         server: Process | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """Nothing is dialled before the first call.
 
@@ -146,12 +149,14 @@ class Connection:
             credentials: What this process proves itself with.
             patience: How long calls are retried.
             server: Who has to answer there; None: the hub of the same job.
+            tally: Told of every call.
         """
         server = server or credentials.hub
         self.address = address
         self.title = "the hub" if server.role == names.HUB else server.step
         """What messages call the server."""
         self.role = server.role
+        self.tally = tally or Tally()
         self._credentials = credentials
         self._patience = patience
         self._answered = False
@@ -160,8 +165,9 @@ class Connection:
         # Servers are dialled by address and known by name; gRPC cannot compare URIs.
         options = (*_OPTIONS, ("grpc.ssl_target_name_override", server.host))
         self._channel = grpc.secure_channel(address, credentials.for_channel(), options)
-        self.exchange = exchange_grpc.ExchangeServiceStub(self._channel)
-        self.progress = progress_grpc.ProgressServiceStub(self._channel)
+        told = counted(self._channel, self.tally)
+        self.exchange = exchange_grpc.ExchangeServiceStub(told)
+        self.progress = progress_grpc.ProgressServiceStub(told)
         # Bytes go on a connection of their own: a control call never waits behind them.
         self._bulk = grpc.secure_channel(
             address, credentials.for_channel(), (*options, _NO_THREAD_BETWEEN)

@@ -41,6 +41,8 @@ class Credentials:
     certificate: bytes
     key: bytes
     authority: bytes
+    expires: datetime | None = None
+    """In UTC; None where nobody looked."""
 
     def for_channel(self) -> grpc.ChannelCredentials:
         """To dial with."""
@@ -84,7 +86,7 @@ def load(files: IdentityFiles, expected: Process, now: datetime) -> Credentials:
         raise IdentityError(
             f"{files.certificate} is for {found}, not for {expected.uri}: {_REMEDY}"
         )
-    return Credentials(expected, certificate, key, authority)
+    return Credentials(expected, certificate, key, authority, _date(own["notAfter"]))
 
 
 def sole_process(uris: list[str]) -> Process | None:

@@ -29,8 +29,9 @@ from atoll_worker.exchange.disk import (
     RefusedError,
     TakenError,
 )
+from atoll_worker.exchange.room import Limits
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.store import Store
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """Of a multipart upload, at least; S3 takes no less than 5 MiB."""

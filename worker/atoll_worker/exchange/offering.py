@@ -21,6 +21,7 @@ from atoll_worker.exchange.connection import UNARY_SECONDS, Effort
 from atoll_worker.exchange.encoding import Encoded, check_ref, encode
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.identity import Credentials
+from atoll_worker.exchange.server import Beside
 from atoll_worker.exchange.serving import ServerThread
 from atoll_worker.exchange.snapshots import Snapshots
 from atoll_worker.exchange.traffic import Traffic
@@ -70,8 +71,9 @@ class Offering:
         self._shelf = Snapshots()
         self._offered: dict[Ref, Encoded] = {}
         self._lock = threading.Lock()
+        beside = Beside(traffic=Traffic(client.traffic), tally=client.tally)
         self._server = ServerThread(
-            self._shelf, guard, credentials, listen=f"{listen.host}:{listen.port}"
+            self._shelf, guard, credentials, listen=f"{listen.host}:{listen.port}", beside=beside
         )
         self.address = _dialled(listen, self._server.port)
         """Where neighbours dial."""

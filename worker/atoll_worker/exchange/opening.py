@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from atoll_api.hub_order import ArtifactStore, BucketStore, FolderStore
 from atoll_worker.errors import FinalError, InUseError, UnavailableError, WorkerError
 from atoll_worker.exchange import refusals
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.room import Limits
+from atoll_worker.exchange.store import Store
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -95,7 +95,7 @@ class Peers:
                 for key in [it for it in self._connections if it[0] == holder]:
                     self._connections.pop(key).close()
                 self._connections[holder, address] = Connection(
-                    address, self._credentials, HOLDER_PATIENCE, holder
+                    address, self._credentials, HOLDER_PATIENCE, holder, self._hub.tally
                 )
             return self._connections[holder, address]
 

@@ -1,12 +1,14 @@
 """How far the steps are, as the hub keeps it: in memory, and now and then on disk."""
 
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from google.protobuf import json_format
 
 from atoll.progress.v1 import progress_pb2 as pb
 from atoll_worker.exchange.manifest import ManifestError
+from atoll_worker.exchange.totals import TotalsBook
 
 MAX_STEPS = 4096
 MAX_STEP_NAME_BYTES = 128
@@ -22,13 +24,27 @@ MAX_REPORT_BYTES = 2048
 class ProgressBook:
     """The last report of each step. Used from one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._steps: dict[str, pb.StepProgress] = {}
+        self._clock = clock
+        self.totals = TotalsBook()
+        """What the steps have counted."""
         self.changed = False
         """Whether there is something that `dump` has not said yet."""
 
+    def take(self, request: pb.ReportRequest) -> None:
+        """Take a report with all that is in it.
+
+        Raises:
+            ManifestError: it breaks a limit, which the message names; it may be taken in part.
+        """
+        self.put(request.progress)
+        self.totals.heard(request.progress.step_name, self._clock())
+        if request.HasField("totals"):
+            self.totals.put(request.progress.step_name, request.totals)
+
     def put(self, progress: pb.StepProgress) -> None:
-        """Take a report.
+        """Take how far a step is.
 
         Raises:
             ManifestError: it breaks a limit, which the message names.

@@ -1,7 +1,12 @@
-"""Progress over the connection to the hub: the latest report wins, and nobody waits for it."""
+"""Progress over the connection to the hub: the latest report wins, and nobody waits for it.
+
+With it go, now and then and at the end, the totals of what this process counted.
+"""
 
 import math
 import threading
+import time
+import uuid
 from collections.abc import Mapping
 
 import grpc
@@ -15,6 +20,8 @@ from atoll_worker.ports import ProgressReport, WireBytes
 
 _MAX_MESSAGE_BYTES = 256
 _FLUSH_SECONDS = 10.0
+TOTALS_SECONDS = 10.0
+"""Between two totals: all that is lost of a process that is killed."""
 
 
 class HubProgress:
@@ -26,6 +33,8 @@ class HubProgress:
         self._every_seconds = every_seconds
         self._latest: ProgressReport | None = None
         self._sent: ProgressReport | None = None
+        self._attempt = uuid.uuid4().hex
+        self._next_totals = 0.0
         self._closed = threading.Event()
         self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._send_now_and_then, name="progress")
@@ -46,15 +55,16 @@ class HubProgress:
         return {step.step_name: _from_wire(step) for step in answer.steps}
 
     def close(self) -> None:
-        """Send the last report, if the hub is there to take it."""
+        """Send the last report and the last totals, if the hub is there to take them."""
         self._closed.set()
         self._thread.join()
         self.flush()
 
     def flush(self) -> None:
         """See `ports.Progress.flush`."""
+        self._next_totals = 0.0
         latest = self._latest
-        if latest is None or latest is self._sent:
+        if latest is None or not self._is_news(latest):
             return
         try:
             self._connection.retry(lambda _: self._send(latest), _FLUSH_SECONDS)
@@ -64,18 +74,38 @@ class HubProgress:
     def _send_now_and_then(self) -> None:
         while not self._closed.wait(self._every_seconds):
             latest = self._latest
-            if latest is None or latest is self._sent:
+            if latest is None or not self._is_news(latest):
                 continue
             try:
                 self._send(latest)
             except grpc.RpcError:
                 continue  # the next report says more
 
+    def _is_news(self, report: ProgressReport) -> bool:
+        return report is not self._sent or self._totals_due()
+
+    def _totals_due(self) -> bool:
+        return self._connection.tally.counts and time.monotonic() >= self._next_totals
+
     def _send(self, report: ProgressReport) -> None:
-        request = pb.ReportRequest(progress=_to_wire(self._step, report))
         with self._sending:  # or an older report could overtake this one
+            request = pb.ReportRequest(progress=_to_wire(self._step, report))
+            due = self._totals_due()
+            if due:
+                request.totals.CopyFrom(self._totals())
             self._connection.progress.Report(request, timeout=UNARY_SECONDS)
             self._sent = report
+            if due:
+                self._next_totals = time.monotonic() + TOTALS_SECONDS
+
+    def _totals(self) -> pb.Totals:
+        numbers = self._connection.tally.totals()
+        samples = [
+            pb.Sample(name=it.name, label_values=it.labels, value=it.value)
+            for it in numbers
+            if not math.isinf(it.value)  # as a gradient's norm may be
+        ]
+        return pb.Totals(attempt=self._attempt, samples=samples)
 
 
 def _to_wire(step: str, report: ProgressReport) -> pb.StepProgress:

@@ -14,7 +14,9 @@ from google.protobuf.message import DecodeError, Message
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
+from atoll_worker.exchange.calls import served
 from atoll_worker.exchange.content import MAX_RUNS
+from atoll_worker.tally import Tally
 
 MAX_REFS: Final = 4096
 MAX_PREFIXES: Final = 64
@@ -63,10 +65,14 @@ def read(kind: type[Message], content: bytes) -> Message | Unreadable:
 
 
 class PlainReading:
-    """Takes the place of a server where methods are registered: they then read with `read`."""
+    """Takes the place of a server where methods are registered: they then read with `read`.
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    And are told of when they have answered.
+    """
+
+    def __init__(self, server: grpc.aio.Server, tally: Tally) -> None:
         self._server = server
+        self._tally = tally
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Pass over: the same methods are registered one by one."""
@@ -74,7 +80,8 @@ class PlainReading:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """As the server's own, with another reader."""
         self._server.add_registered_method_handlers(
-            service, {name: _reading(handler) for name, handler in handlers.items()}
+            service,
+            {name: served(name, _reading(it), self._tally) for name, it in handlers.items()},
         )
 
 

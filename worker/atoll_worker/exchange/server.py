@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -47,6 +47,7 @@ from atoll_worker.exchange.shelf import ChangedError, NotBoundError, Shelf, Writ
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.exchange.upload import BusyError, LaterError, WritingError
 from atoll_worker.exchange.witness import took_over, traced
+from atoll_worker.tally import Tally
 
 MAX_UNHEARD: Final = 4096
 """Events that a Watch may lag behind before it is ended; whoever watches asks again."""
@@ -161,18 +162,36 @@ async def _require_readable(request: object, context: Servicer) -> None:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.sentence)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a server has beside a shelf and a guard.
+
+    Attributes:
+        book: with it, it takes progress too.
+        limits: of what moves bytes.
+        traffic: where it counts them.
+        tally: told of every call and byte.
+    """
+
+    book: ProgressBook | None = None
+    limits: BulkLimits = field(default_factory=BulkLimits)
+    traffic: Traffic = field(default_factory=Traffic)
+    tally: Tally = field(default_factory=Tally)
+
+
 class ExchangeServer(exchange_grpc.ExchangeServiceServicer):
     """Artifacts over gRPC; see the comments in exchange.proto."""
 
     def __init__(
-        self, store: Shelf, threads: Threads, guard: Guard, limits: BulkLimits | None = None
+        self, store: Shelf, threads: Threads, guard: Guard, beside: "Beside | None" = None
     ) -> None:
+        beside = beside or Beside()
         self._store = store
         self._guard = guard
         self._threads = threads
-        self._limits = limits or BulkLimits()
+        self._limits = beside.limits
         self._line = Line(self._limits)
-        self.traffic = Traffic()
+        self.traffic = beside.traffic
         self._holders = Holders()
         self._watchers: set[asyncio.Queue[Event]] = set()
 
@@ -407,7 +426,7 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
     ) -> progress_pb.ReportResponse:
         """Take a report."""
         await self._guard.require(context, Action.REPORT, request.progress.step_name)
-        self._book.put(request.progress)
+        self._book.take(request)
         return progress_pb.ReportResponse()
 
     async def GetSnapshot(
@@ -425,20 +444,17 @@ class ProgressServer(progress_grpc.ProgressServiceServicer):
 
 
 def build_server(
-    store: Shelf,
-    book: ProgressBook | None,
-    threads: Threads,
-    guard: Guard,
-    limits: BulkLimits | None = None,
+    store: Shelf, threads: Threads, guard: Guard, beside: Beside
 ) -> tuple[grpc.aio.Server, ExchangeServer]:
-    """A server, not yet bound to a port, and its exchange; with a book it takes progress too."""
+    """A server, not yet bound to a port, and its exchange."""
     server = grpc.aio.server(options=_OPTIONS)
-    exchange = ExchangeServer(store, threads, guard, limits)
-    methods = PlainReading(server)
+    exchange = ExchangeServer(store, threads, guard, beside)
+    methods = PlainReading(server, beside.tally)
+    beside.tally.follow(exchange.traffic)
     exchange_grpc.add_ExchangeServiceServicer_to_server(exchange, methods)  # type: ignore[arg-type]
     methods.add_registered_method_handlers(frames.EXCHANGE_SERVICE, _bulk_handlers(exchange))
-    if book is not None:
-        progress = ProgressServer(store, book, threads, guard)
+    if beside.book is not None:
+        progress = ProgressServer(store, beside.book, threads, guard)
         progress_grpc.add_ProgressServiceServicer_to_server(progress, methods)  # type: ignore[arg-type]
     return server, exchange
 

@@ -8,9 +8,7 @@ from typing import Self
 from atoll_worker.errors import WorkerError
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.identity import Credentials
-from atoll_worker.exchange.line import BulkLimits
-from atoll_worker.exchange.progress import ProgressBook
-from atoll_worker.exchange.server import ExchangeServer, Threads, build_server
+from atoll_worker.exchange.server import Beside, ExchangeServer, Threads, build_server
 from atoll_worker.exchange.shelf import Shelf
 
 _GRACE_SECONDS = 0.5
@@ -30,11 +28,10 @@ class ServerThread:
         credentials: Credentials,
         *,
         listen: str = "127.0.0.1:0",
-        book: ProgressBook | None = None,
-        limits: BulkLimits | None = None,
+        beside: Beside | None = None,
     ) -> None:
         """Listen at HOST:PORT; port 0 lets the system choose."""
-        self._build = partial(build_server, shelf, book, guard=guard, limits=limits)
+        self._build = partial(build_server, shelf, guard=guard, beside=beside or Beside())
         self._proof = credentials.for_server()
         self._listen = listen
         self._loop: asyncio.AbstractEventLoop

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,23 +24,12 @@ from atoll_worker.exchange.index import Bound, Index, Pin
 from atoll_worker.exchange.keeping import Keepers
 from atoll_worker.exchange.manifest import Manifest
 from atoll_worker.exchange.reading import Reader
+from atoll_worker.exchange.room import Limits, Usage
 from atoll_worker.exchange.shelf import ChangedError, NotBoundError
-from atoll_worker.exchange.spares import SpareSizes
 from atoll_worker.exchange.upload import BusyError, LaterError, Upload, UploadWriter
 
 PATIENCE_SECONDS: Final = 4.0
 """Of one `bind`, for each of two things: both are over before its caller's deadline of 10 s."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many bytes a store may take."""
-
-    quota_bytes: int | None = None
-    """Packs, and uploads that are open; None: what the disk holds."""
-    spares: SpareSizes = field(default_factory=SpareSizes)
-    uploads: int = 512
-    """Open at once: each may keep a file open, and a manifest of 4 MiB in memory."""
 
 
 class Store:
@@ -97,6 +85,11 @@ class Store:
         """What is bound now."""
         with self._lock:
             return tuple(self._index.refs.values())
+
+    def usage(self) -> Usage:
+        """How full it is."""
+        with self._lock:
+            return Usage(self._index.size_bytes, len(self._index.refs), len(self._uploads))
 
     def is_here(self, bound: Bound) -> bool:
         """Whether the bytes were published here, and not only held elsewhere."""

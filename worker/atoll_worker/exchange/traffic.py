@@ -17,6 +17,8 @@ SETUP: Final = "setup"
 TRAINING: Final = "training"
 """From the first step to the last; of the bytes, those of checkpoints. One that is on its way at the
 end counts as what follows: training waits for no hub."""
+EXCHANGE: Final = "exchange"
+"""Between two rounds of a strategy that merges."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,17 @@ class Label:
 class Traffic:
     """Counters that only grow. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: "Traffic | None" = None) -> None:
+        """Count from 0; in the phases of another count, if there is one beside it."""
+        self._beside = beside
         self._phase = SETUP
         self._lock = threading.Lock()
         self._bytes: Counter[Label] = Counter()
+
+    @property
+    def phase(self) -> str:
+        """What the process is about now."""
+        return self._phase if self._beside is None else self._beside.phase
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
@@ -49,7 +58,7 @@ class Traffic:
 
     def add(self, direction: Direction, peer: str, count_bytes: int) -> None:
         """Count bytes of blobs in the present phase."""
-        label = Label(direction, peer, self._phase)
+        label = Label(direction, peer, self.phase)
         with self._lock:
             self._bytes[label] += count_bytes
 

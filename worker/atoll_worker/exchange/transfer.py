@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll_telemetry import tracing
 from atoll_worker.errors import CorruptArtifactError, RejectedError
-from atoll_worker.exchange import frames
+from atoll_worker.exchange import calls, frames
 from atoll_worker.exchange.connection import Connection, Effort
 from atoll_worker.exchange.content import AlteredError, ContentError, Passage, Piece, Run
 from atoll_worker.exchange.decoding import Decoder
@@ -84,7 +84,7 @@ class Upload:
         source = _Source(missing.session_id, pieces, count)
         call = connection.publish(source.messages(), metadata=tracing.headers())
         try:
-            with Moving(call, effort) as moving:
+            with calls.timed(connection.tally, "Publish", call), Moving(call, effort) as moving:
                 for answer in call:
                     source.taken(pb.PublishResponse.FromString(answer).received_bytes)
                     moving.moved()
@@ -158,7 +158,7 @@ class Download:
         while not self._passage.done:
             before = self._passage.passed_bytes
             call = connection.fetch(self._request(), metadata=tracing.headers())
-            with Moving(call, effort) as moving:
+            with calls.timed(connection.tally, "Fetch", call), Moving(call, effort) as moving:
                 for message in call:
                     self._take(message, connection)
                     moving.moved()

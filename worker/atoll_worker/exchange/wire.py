@@ -43,7 +43,11 @@ class WireMeter:
     """
 
     def __init__(
-        self, hub: str, islands: frozenset[str] = frozenset(), unknown: str = "other"
+        self,
+        hub: str,
+        islands: frozenset[str] = frozenset(),
+        unknown: str = "other",
+        own_port: int = 0,
     ) -> None:
         """Name the peers.
 
@@ -51,9 +55,11 @@ class WireMeter:
             hub: HOST:PORT of the hub.
             islands: HOST:PORT of the other islands.
             unknown: What everybody else is: `island` where islands dial each other.
+            own_port: Where this process is scraped: who looks at it is no peer.
         """
         self._unknown = unknown
         self._hub = hub
+        self._own_port = own_port
         self._kinds = dict.fromkeys(_resolved(islands), "island") | dict.fromkeys(
             _resolved({hub}), "hub"
         )
@@ -106,6 +112,8 @@ class WireMeter:
             return None  # closed since it was listed
         with copy:
             try:
+                if self._own_port and _plain(copy.getsockname())[1] == self._own_port:
+                    return None
                 remote = copy.getpeername()
                 info = copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
             except OSError:

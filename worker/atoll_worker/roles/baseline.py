@@ -42,7 +42,8 @@ def run(order: BaselineOrder, context: Context) -> None:
         train=part,
         holdout=Part.of(dataset, dataset.holdout),
     )
-    model = train_expert(job, task, dataset, World(context, WireMeter(order.hub)))
+    meter = WireMeter(order.hub, own_port=context.tally.port)
+    model = train_expert(job, task, dataset, World(context, meter))
     origin.publish(context.artifacts, names.BASELINE_REF, order.role, model)
 
 

@@ -5,10 +5,14 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import grpc
@@ -22,21 +26,21 @@ from atoll_worker.exchange.fullness import LOOK_SECONDS, Fullness
 from atoll_worker.exchange.guard import Guard
 from atoll_worker.exchange.opening import opened
 from atoll_worker.exchange.progress import ProgressBook
-from atoll_worker.exchange.server import (
-    IDLE_SESSION_SECONDS,
-    Threads,
-    build_server,
-)
+from atoll_worker.exchange.server import IDLE_SESSION_SECONDS, Beside, Threads, build_server
 from atoll_worker.exchange.store import Store
+from atoll_worker.tally import Tally
 
 PROGRESS_FILE = "progress.json"
+TOTALS_FILE = "totals.json"
 _GRACE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
+_TOTALS_SHARE = 0.05
+"""Of the time: what the totals of a thousand islands may take to be written down."""
 
 _log = logging.getLogger(__name__)
 
 
-def run(order: HubOrder) -> None:
+def run(order: HubOrder, tally: Tally) -> None:
     """Serve until SIGTERM, with mutual TLS and nothing else.
 
     Raises:
@@ -46,33 +50,95 @@ def run(order: HubOrder) -> None:
         DisruptedError: the hub was told to stop, and did.
     """
     credentials = identity.load(order.identity, Process(order.job.uid, HUB), datetime.now(UTC))
+    if credentials.expires is not None:
+        tally.certified_until(credentials.expires.timestamp())
     with opened(order.store, order.quota_bytes) as store:
-        asyncio.run(_serve(order, store, credentials))
+        asyncio.run(_serve(order, store, credentials, tally))
     raise DisruptedError("told to stop; what is bound is kept")
 
 
-async def _serve(order: HubOrder, store: Store, credentials: identity.Credentials) -> None:
+async def _serve(
+    order: HubOrder, store: Store, credentials: identity.Credentials, tally: Tally
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     threads = Threads()
-    book = ProgressBook()
-    if (saved := store.read_file(PROGRESS_FILE)) is not None:
-        book.load(saved)
-    server, exchange = build_server(store, book, threads, _guard(order))
+    records = _Records(store)
+    records.load()
+    server, exchange = build_server(
+        store, threads, _guard(order), Beside(records.book, tally=tally)
+    )
+    _show(order, store, records.book, tally)
     try:
         port = _bind(server, order, credentials.for_server())
         await server.start()
         _write_ready_file(Path(order.ready_file), f"{order.host}:{port}")
         _log.info("listens on %s:%d, with %d refs", order.host, port, len(store.bindings()))
         watched = asyncio.create_task(_watch_room(_fullness(order, store), threads))
-        await _keep_house(store, book, threads, stop)
+        await _keep_house(store, records, threads, stop)
         watched.cancel()
     finally:
         exchange.end_watches()
         await server.stop(_GRACE_SECONDS)
         threads.close()
-    _save(store, book)
+    records.save()
+
+
+@dataclass
+class _Records:
+    """What the steps told, in memory and on disk: a hub that was killed goes on with it."""
+
+    store: Store
+    book: ProgressBook = field(default_factory=ProgressBook)
+    _next_totals: float = 0.0
+
+    def load(self) -> None:
+        """Take up what an earlier process of this hub has written."""
+        for name, load in ((PROGRESS_FILE, self.book.load), (TOTALS_FILE, self.book.totals.load)):
+            if (saved := self.store.read_file(name)) is not None:
+                load(saved)
+
+    async def save_now_and_then(self, threads: Threads) -> None:
+        """Write what has changed."""
+        totals = self.book.totals
+        if self.book.changed:
+            await threads.call(self.store.write_file, PROGRESS_FILE, self.book.dump())
+        began = time.monotonic()
+        if totals.changed and began >= self._next_totals:
+            await threads.call(self._write_totals)
+            took = time.monotonic() - began
+            self._next_totals = time.monotonic() + took / _TOTALS_SHARE
+
+    def save(self) -> None:
+        """Write what has changed; at the end."""
+        if self.book.changed:
+            self.store.write_file(PROGRESS_FILE, self.book.dump())
+        if self.book.totals.changed:
+            self._write_totals()
+
+    def _write_totals(self) -> None:
+        """On any thread: of a thousand islands they take a while to be put into words."""
+        self.store.write_file(TOTALS_FILE, self.book.totals.dump())
+
+
+def _show(order: HubOrder, store: Store, book: ProgressBook, tally: Tally) -> None:
+    """What a scrape finds of the hub itself, and of the steps."""
+    if not tally.counts:
+        return
+
+    def look() -> None:
+        usage = store.usage()
+        tally.store_is(usage.stored_bytes, order.quota_bytes or 0, usage.artifacts, usage.uploads)
+        if isinstance(order.store, FolderStore):
+            with suppress(OSError):
+                disk = shutil.disk_usage(order.store.folder)
+                tally.disk_is(disk.free, disk.total)
+        tally.steps_told(book.totals.times())
+
+    tally.look_first(look)
+    reported = import_module("atoll_worker.exchange.reported")
+    tally.show_too(reported.ReportedTotals(book.totals))
 
 
 def _guard(order: HubOrder) -> Guard:
@@ -92,20 +158,14 @@ async def _watch_room(fullness: Fullness, threads: Threads) -> None:
 
 
 async def _keep_house(
-    store: Store, book: ProgressBook, threads: Threads, stop: asyncio.Event
+    store: Store, records: _Records, threads: Threads, stop: asyncio.Event
 ) -> None:
     while not stop.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _HOUSEKEEPING_SECONDS)
         with suppress(WorkerError):  # whoever publishes next is told of the disk
             await threads.call(store.expire, IDLE_SESSION_SECONDS)
-            if book.changed:
-                await threads.call(store.write_file, PROGRESS_FILE, book.dump())
-
-
-def _save(store: Store, book: ProgressBook) -> None:
-    if book.changed:
-        store.write_file(PROGRESS_FILE, book.dump())
+            await records.save_now_and_then(threads)
 
 
 def _bind(server: grpc.aio.Server, order: HubOrder, proof: grpc.ServerCredentials) -> int:

@@ -44,7 +44,9 @@ def run(order: IslandOrder, context: Context) -> None:
         holdout=Part.of(dataset, holdout),
     )
     meets = "island" if order.merging else "other"
-    world = World(context, WireMeter(order.hub, unknown=meets))
+    meter = WireMeter(order.hub, unknown=meets, own_port=context.tally.port)
+    world = World(context, meter)
+    context.tally.isolated(isolated=order.merging is None)
     if order.merging is None:
         expert = train_expert(job, task, dataset, world)
         origin.publish(context.artifacts, names.expert_ref(order.island), order.role, expert)

@@ -3,6 +3,8 @@
 The one job that reads the data of all islands; it never sees an expert.
 """
 
+from typing import Any
+
 from pydantic import JsonValue
 
 from atoll_api import names
@@ -54,12 +56,15 @@ def run(order: RouterOrder, context: Context) -> None:
         return build_router(dataset.sample, inputs, order.count, order.router, order.seed)
 
     loss_of = router_loss(task, part, assignment.train_island_N, order.router.batch_size)
-    state = train(_run(order), fresh, loss_of, World(context, WireMeter(order.hub)))
-    holdout = Part.of(dataset, dataset.holdout)
+    meter = WireMeter(order.hub, own_port=context.tally.port)
+    state = train(_run(order), fresh, loss_of, World(context, meter))
+    judged = _judged(order, task, state, assignment, Part.of(dataset, dataset.holdout))
+    context.tally.loss_is("holdout", judged["crossEntropy"])
+    context.tally.router_is_right(judged["accuracy"])
     trained = Artifact(
         averaged(state, order.encoding).state_dict(),
         {
-            **_metadata(order, task, state, assignment, holdout),
+            **_metadata(order, task, state, assignment, judged),
             "flopsPerSample": router_flops_per_sample(fresh(), inputs),
         },
         encoding=order.encoding,
@@ -78,16 +83,25 @@ def _run(order: RouterOrder) -> Run:
         implementation=order.optimizer_implementation,
     )
     every_seconds = order.training.checkpoint.every_seconds
-    return Run(StepName(order.step), settings, order.router.batch_size, every_seconds)
+    tokens = order.task.context or 0
+    return Run(StepName(order.step), settings, order.router.batch_size, every_seconds, tokens)
+
+
+def _judged(
+    order: RouterOrder, task: Task, state: TrainingState, assignment: Assignment, holdout: Part
+) -> dict[str, Any]:
+    seed = derive(order.seed, "router-holdout")
+    model = averaged(state, order.encoding)
+    return dict(calibration(judge(task, model, holdout, assignment.holdout_island_N, seed)))
 
 
 def _metadata(
-    order: RouterOrder, task: Task, state: TrainingState, assignment: Assignment, holdout: Part
+    order: RouterOrder,
+    task: Task,
+    state: TrainingState,
+    assignment: Assignment,
+    judged: dict[str, JsonValue],
 ) -> dict[str, JsonValue]:
-    seed = derive(order.seed, "router-holdout")
-    judged = judge(
-        task, averaged(state, order.encoding), holdout, assignment.holdout_island_N, seed
-    )
     total = sum(assignment.sizes)
     return {
         **training_metadata(state, order.router.steps, order.router.batch_size),
@@ -96,5 +110,5 @@ def _metadata(
         "depth": order.router.depth,
         "contract": dict(task.contract()),
         "prior": [size / total for size in assignment.sizes],
-        "holdout": calibration(judged),
+        "holdout": judged,
     }

@@ -38,5 +38,6 @@ def run(order: SeedOrder, context: Context) -> None:
         train=Part.of(dataset, dataset.train),
         holdout=Part.of(dataset, dataset.holdout),
     )
-    model = train_expert(job, task, dataset, World(context, WireMeter(order.hub)))
+    meter = WireMeter(order.hub, own_port=context.tally.port)
+    model = train_expert(job, task, dataset, World(context, meter))
     origin.publish(context.artifacts, names.SEED_REF, order.role, model)

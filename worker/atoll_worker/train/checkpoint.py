@@ -16,6 +16,7 @@ from atoll_telemetry import logs, tracing
 from atoll_worker import device
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError
 from atoll_worker.ports import Artifact, Artifacts
+from atoll_worker.tally import Tally
 from atoll_worker.train.fit import require_fit
 from atoll_worker.train.loop import TrainingState
 
@@ -146,6 +147,15 @@ def _checkpoints(artifacts: Artifacts, step_name: StepName) -> list[Ref]:
     return [ref for _, ref in sorted(found)]
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """A snapshot on its way, and when it was taken over."""
+
+    number: int
+    checkpoint: Artifact
+    began: float
+
+
 class CheckpointWriter:
     """Saves checkpoints in the background, one at a time; training never waits for the hub.
 
@@ -158,6 +168,8 @@ class CheckpointWriter:
         artifacts: Artifacts,
         step_name: StepName,
         saved: Callable[[int], None] = lambda _number: None,
+        tally: Tally | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the thread.
 
@@ -166,12 +178,16 @@ class CheckpointWriter:
             step_name: whose they are.
             saved: called on the thread with the number of each that is saved; what it raises is
                 a problem of the save.
+            tally: told how each ended.
+            clock: read on the thread, too.
         """
         self._artifacts = artifacts
         self._step_name = step_name
         self._saved = saved
+        self._tally = tally or Tally()
+        self._clock = clock
         self._wake = threading.Condition()
-        self._waiting: tuple[int, Artifact] | None = None
+        self._waiting: _Taken | None = None
         self._busy = False
         self._closed = False
         self.problem = ""
@@ -182,7 +198,7 @@ class CheckpointWriter:
     def save(self, number: int, checkpoint: Artifact) -> None:
         """Take a snapshot over, to be saved as soon as the one before it is."""
         with self._wake:
-            self._waiting = (number, checkpoint)
+            self._waiting = _Taken(number, checkpoint, self._clock())
             self._wake.notify_all()
 
     def finish(self) -> str:
@@ -204,25 +220,34 @@ class CheckpointWriter:
                 self._wake.wait_for(lambda: self._waiting is not None or self._closed)
                 if self._waiting is None:
                     return
-                (number, checkpoint), self._waiting, self._busy = self._waiting, None, True
+                taken, self._waiting, self._busy = self._waiting, None, True
             try:
-                self.problem = self._save(number, checkpoint)
+                self.problem = self._save(taken)
             finally:
                 with self._wake:
                     self._busy = False
                     self._wake.notify_all()
 
-    def _save(self, number: int, checkpoint: Artifact) -> str:
-        began, step = time.monotonic(), checkpoint.metadata["step"]
+    def _save(self, taken: "_Taken") -> str:
+        began, step = self._clock(), taken.checkpoint.metadata["step"]
         try:
-            with tracing.span("checkpoint", number=number):
-                self._artifacts.publish(names.checkpoint_ref(self._step_name, number), checkpoint)
-                self._saved(number)
+            with tracing.span("checkpoint", number=taken.number):
+                self._publish(taken)
+                self._saved(taken.number)
                 self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
         except Exception as error:  # noqa: BLE001 - a thread that dies would hang `finish`
             _log.warning("checkpoint of step %s not saved: %s", step, error)
             return f"checkpoint of step {step} not saved: {error}"
-        seconds = time.monotonic() - began
+        seconds = self._clock() - began
         said = logs.extra(seconds=round(seconds, 3))
         _log.info("checkpoint of step %s saved in %.2f s", step, seconds, extra=said)
         return ""
+
+    def _publish(self, taken: "_Taken") -> None:
+        ref = names.checkpoint_ref(self._step_name, taken.number)
+        try:
+            binding = self._artifacts.publish(ref, taken.checkpoint)
+        except Exception:
+            self._tally.checkpoint_failed()
+            raise
+        self._tally.checkpoint_saved(self._clock() - taken.began, binding.size_bytes)

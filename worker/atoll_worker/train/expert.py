@@ -79,6 +79,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
         settings=_loop_settings(job),
         batch_size=job.batch_size,
         checkpoint_seconds=order.training.checkpoint.every_seconds,
+        tokens_per_sample=order.task.context or 0,
     )
     state = train(
         run,
@@ -89,6 +90,7 @@ def train_expert(job: ExpertJob, task: Task, dataset: Dataset, world: World) -> 
     expert = averaged(state, order.encoding, base)
     after = holdout_loss(task, expert, job)
     _log.info("holdout loss %.4g, before training %.4g", after, before)
+    world.context.tally.loss_is("holdout", after)
     metadata: dict[str, JsonValue] = {
         **training_metadata(state, job.steps, job.batch_size),
         "island": job.island,

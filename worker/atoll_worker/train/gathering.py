@@ -107,7 +107,7 @@ class Gathering:
         metadata: dict[str, JsonValue] = {"role": "merge", "round": number, "step": step}
         if found.islands:
             merged = self._score(found.consensus.mean())
-            metadata |= found.summary(merged)
+            metadata |= self._summary(found, merged)
             self._said = _sentence(f"round {number}", metadata)
             _log.info("%s", self._said)
         self._context.artifacts.publish(ref, Artifact({}, metadata, parents=found.digests))
@@ -119,7 +119,7 @@ class Gathering:
             ContractError: fewer islands than the quorum whose weights can be averaged.
             DisruptedError: told to stop.
         """
-        order = self._order
+        began, order = self._clock(), self._order
         refs = {i: names.final_ref(i) for i in self._islands()}
         here = self._wait(refs, "waits for the last weights", None)
         self._require_quorum(len(here))
@@ -136,7 +136,7 @@ class Gathering:
             "parameters": sum(it.numel() for it in self._model.parameters()),
             "weights": order.merging.final.weights,
             "reestimated": bool(statistics),
-            **found.summary(scores),
+            **self._summary(found, scores),
             **_identity(found),
         }
         base = () if self._base is None else (self._base.digest,)
@@ -144,9 +144,18 @@ class Gathering:
             merged, metadata, (*found.digests, *base), encoding=order.encoding, base=self._base
         )
         self._context.artifacts.publish(names.MERGED_REF, artifact)
+        self._context.tally.merge_took(self._clock() - began)
         self._said = _sentence("merged", metadata)
         _log.info("%s", self._said)
         self._report(order.steps)
+
+    def _summary(self, found: Found, merged: Scores) -> dict[str, JsonValue]:
+        said = found.summary(merged)
+        gap, distance = said["gap"], said["consensusDistance"]
+        assert isinstance(gap, float)
+        assert isinstance(distance, float)
+        self._context.tally.merge_is(gap, distance)
+        return said
 
     def _require_quorum(self, islands: int) -> None:
         order = self._order

@@ -83,7 +83,8 @@ def train_member(member: Member, task: Task, dataset: Dataset, world: World) -> 
     flops = flops_per_sample(task, fresh(), job.train, job.batch_size)
     before = holdout_loss(task, fresh(), job)
     rules = _rules(member, base)
-    merging = Merging(rules, world.context.artifacts, member.around, member.network)
+    context = world.context
+    merging = Merging(rules, context.artifacts, member.around, member.network, tally=context.tally)
     loss_of = expert_loss(task, job.train, job.batch_size)
     state = train(_run(member), fresh, loss_of, world, merging)
     last = device.on_cpu(state.model.state_dict())
@@ -91,6 +92,7 @@ def train_member(member: Member, task: Task, dataset: Dataset, world: World) -> 
     state.model.load_state_dict(tensors)
     after = holdout_loss(task, state.model, job)
     _log.info("holdout loss %.4g, before training %.4g", after, before)
+    world.context.tally.loss_is("holdout", after)
     metadata: dict[str, JsonValue] = {
         **training_metadata(state, job.steps, job.batch_size),
         "island": order.island,
@@ -150,4 +152,5 @@ def _run(member: Member) -> Run:
         implementation=member.order.optimizer_implementation,
     )
     step = StepName(member.order.step)
-    return Run(step, settings, job.batch_size, training.checkpoint.every_seconds)
+    tokens = member.order.task.context or 0
+    return Run(step, settings, job.batch_size, training.checkpoint.every_seconds, tokens)

@@ -8,7 +8,7 @@ again finds what it needs to do the same rounds with the same peers, and ends at
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ from atoll_worker.merge.mean import Accumulator
 from atoll_worker.merge.outer import outer_step
 from atoll_worker.merge.repair import Spread
 from atoll_worker.ports import Artifact, Artifacts, Base, Neighbourhood
+from atoll_worker.tally import Merged, Tally
 from atoll_worker.train.fit import require_fit
 from atoll_worker.train.loop import TrainingState
 from atoll_worker.train.session import Pause
@@ -137,8 +138,10 @@ class Merging:
         neighbourhood: Neighbourhood,
         network: Network,
         clock: Callable[[], float] = time.monotonic,
+        tally: Tally | None = None,
     ) -> None:
         self._rules = rules
+        self._tally = tally or Tally()
         self._artifacts = artifacts
         self._around = neighbourhood
         self._network = network
@@ -163,7 +166,7 @@ class Merging:
 
     def exchange(self, state: TrainingState, pause: Pause) -> bool:
         """See `session.Rounds.exchange`."""
-        rules, number = self._rules, state.rounds
+        began, rules, number = self._clock(), self._rules, state.rounds
         self._expected = self._own(state)
         # what stands in a checkpoint with its snapshot has joined: ties would move it again
         joined = not self._aligns_first(number) or number in _outstanding(state)
@@ -174,6 +177,7 @@ class Merging:
             self._join_basis(state, range(rules.island + 1, rules.course.count), pause)
         if len(rules.course.weights(number, rules.island)) > 1:
             self._merge(state, own, pause, offered=offered)
+            self._tally.merge_took(self._clock() - began)
         self._withdraw_taken(state)
         return len(self._records) >= UNSAVED_ROUNDS
 
@@ -189,7 +193,7 @@ class Merging:
         until = self._clock() + self._rules.deadline_seconds
         while (missing := self._withdraw_taken(state)) and self._clock() < until:
             pause.wait_for("has finished, and serves its weights to others")
-            self._around.wait(missing, SLICE_SECONDS)
+            self._await(missing)
         left = [self._ref(number) for number in _outstanding(state)]
         self._around.withdraw(left)
         for ref in left:  # whoever comes later need not wait for what comes no more
@@ -297,7 +301,7 @@ class Merging:
         ref = names.snapshot_ref(other, number)
         while True:
             pause.wait_for(f"waits for island {other} in round {number}")
-            digest = self._around.wait([ref], SLICE_SECONDS).get(ref)
+            digest = self._await([ref]).get(ref)
             over = self._clock() >= until
             over = over or self._is_lost(other) or self._is_told(number)
             if digest is None and over:
@@ -377,6 +381,7 @@ class Merging:
     ) -> None:
         """Remember the round, and have it told once the checkpoint behind it is saved."""
         number = state.rounds
+        self._tally.merged(_result(digests, absent))
         said: dict[str, JsonValue] = {"round": number, "peers": list(digests)}
         if absent:
             told = "; ".join(f"island {other}: {why}" for other, why in absent.items())
@@ -439,8 +444,21 @@ class Merging:
         """Whether this round was over once: what is not there any more then never comes."""
         return bool(self._around.wait([names.record_ref(self._rules.island, number)], 0))
 
+    def _await(self, refs: Collection[names.Ref]) -> Mapping[names.Ref, str]:
+        """What is bound of these, once all are or a while has passed."""
+        began = self._clock()
+        found = self._around.wait(refs, SLICE_SECONDS)
+        self._tally.waited(self._clock() - began)
+        return found
+
     def _is_lost(self, other: int) -> bool:
         return bool(self._around.wait([names.lost_ref(other)], 0))
+
+
+def _result(digests: Mapping[int, str], absent: Mapping[int, str]) -> Merged:
+    if not absent:
+        return "complete"
+    return "partial" if digests else "alone"
 
 
 def _keep(state: TrainingState, prefix: str, tensors: Tensors) -> None:

@@ -68,5 +68,5 @@ def _wait_for_the_mean(member: Member, world: World) -> None:
 def _say(member: Member, world: World, message: str) -> None:
     steps = member.job.steps
     world.context.progress.report(
-        ProgressReport(steps, steps, message=message, training_wire=world.meter.read())
+        ProgressReport(steps, steps, message=message, training_wire=world.wire())
     )

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +13,8 @@ from torch import nn
 from atoll_api.names import StepName
 from atoll_telemetry import logs, tracing
 from atoll_worker import device
-from atoll_worker.errors import DisruptedError
-from atoll_worker.exchange.traffic import TRAINING
+from atoll_worker.errors import DisruptedError, NotFiniteError
+from atoll_worker.exchange.traffic import EXCHANGE, TRAINING
 from atoll_worker.ports import Context, ProgressReport, WireBytes
 from atoll_worker.train.checkpoint import (
     CheckpointWriter,
@@ -23,6 +23,7 @@ from atoll_worker.train.checkpoint import (
     resume,
     snapshot,
 )
+from atoll_worker.train.gradients import gradient_norm
 from atoll_worker.train.loop import (
     LoopSettings,
     LossFunction,
@@ -61,6 +62,8 @@ class Run:
     settings: LoopSettings
     batch_size: int
     checkpoint_seconds: float
+    tokens_per_sample: int = 0
+    """Of text; 0 for data that are none."""
 
 
 class Rounds(Protocol):
@@ -129,11 +132,13 @@ def train(
     world.meter.start()
     observer = _SessionObserver(run, world, resumed, rounds)
     training = tracing.span("train", step_from=state.step, steps=run.settings.steps)
-    with world.context.traffic.during(TRAINING), training, closing(observer):
+    counting = observer.counting(state)
+    with world.context.traffic.during(TRAINING), training, closing(observer), counting:
         observer.report(state)
         if rounds is not None:
             rounds.begin(state)
             _run_rounds(run, state, loss_of, rounds, observer)
+        observer.go_on()
         run_loop(state, loss_of, run.settings, observer)
         require_finite(state, run.settings)
         observer.report(state)
@@ -162,14 +167,16 @@ def _run_rounds(
     observer: "_SessionObserver",
 ) -> None:
     for end in rounds.ends[state.rounds :]:
+        observer.go_on()
         run_loop(state, loss_of, run.settings, observer, until=end)
         require_finite(state, run.settings)
-        with tracing.span("round", round=state.rounds):
+        with tracing.span("round", round=state.rounds), observer.exchanging():
             save = rounds.exchange(state, observer.paused(state))
         state.rounds += 1
         observer.after_round(state, save=save)
     observer.save_now(state)
-    rounds.finish(state, observer.paused(state))
+    with observer.exchanging():
+        rounds.finish(state, observer.paused(state))
     observer.after_round(state, save=False)
 
 
@@ -181,6 +188,13 @@ class World:
     meter: Meter
     clock: Clock = time.monotonic
 
+    def wire(self) -> tuple[WireBytes, ...]:
+        """What passed on the sockets since training began; the tally hears of it too."""
+        found = self.meter.read()
+        for it in found:
+            self.context.tally.sockets_moved(it.peer, it.sent_bytes, it.received_bytes)
+        return found
+
 
 class _SessionObserver:
     """Reports at most every second, saves at most every so many seconds."""
@@ -190,40 +204,66 @@ class _SessionObserver:
     ) -> None:
         self._run = run
         self._context = world.context
-        self._meter = world.meter
+        self._world = world
+        self._tally = world.context.tally
         self._clock = world.clock
         self._stop_requested = world.context.stop.requested
         self._note = resumed.note
         self._waits_for = ""
         saved = rounds.saved if rounds else _nobody
-        self._writer = CheckpointWriter(world.context.artifacts, run.step_name, saved)
-        self._first_step = resumed.state.step
-        self._began = world.clock()
+        self._writer = CheckpointWriter(world.context.artifacts, run.step_name, saved, self._tally)
+        self._first_step = self._counted_steps = resumed.state.step
+        self._began = self._stepped = self._gpu_counted = world.clock()
         self._next_report = self._began + _REPORT_SECONDS
         self._next_save = self._began + run.checkpoint_seconds
         self._next_event = min(self._next_report, self._next_save)
         self._next_look = self._began
 
     def after_step(self, state: TrainingState) -> None:
-        """See `loop.Observer`: two cheap questions unless something is due."""
-        if self._stop_requested():
-            self._save_and_stop(state)
-        if self._clock() >= self._next_event:
-            self._due(state)
+        """See `loop.Observer`: two cheap questions and one number, unless something is due."""
+        now = self._look(state)
+        self._tally.stepped(now - self._stepped)
+        self._stepped = now
+
+    def go_on(self) -> None:
+        """Training begins, or goes on after a pause: what was before it is no part of a step."""
+        self._stepped = self._clock()
+
+    @contextmanager
+    def counting(self, state: TrainingState) -> Iterator[None]:
+        """Count what is done, whenever somebody asks, to the end, whichever that is."""
+        run = self._run
+        gpu = device.memory() is not None
+        self._tally.training_begins(run.settings.steps, run.checkpoint_seconds, gpu=gpu)
+        self._tally.rounds_done(state.rounds)
+        with self._tally.looking(lambda: self._count(state)):
+            try:
+                yield
+            except NotFiniteError:
+                self._tally.loss_was_not_finite()
+                raise
+
+    def exchanging(self) -> AbstractContextManager[None]:
+        """Between two rounds."""
+        return self._context.traffic.during(EXCHANGE)
 
     def report(self, state: TrainingState) -> None:
         """Say how far the run is."""
         settings = self._run.settings
+        self._measure(state)
+        loss = recent_loss(state, settings) if state.step else None
+        if loss is not None:
+            self._tally.loss_is("train", loss)
         seconds = self._clock() - self._began
         samples = (state.step - self._first_step) * self._run.batch_size
         self._context.progress.report(
             ProgressReport(
                 done=state.step,
                 total=settings.steps,
-                loss=recent_loss(state, settings) if state.step else None,
+                loss=loss,
                 samples_per_second=samples / seconds if seconds > 0 and samples else None,
                 message="; ".join(filter(None, (self._said(state), self._writer.problem))),
-                training_wire=self._meter.read(),
+                training_wire=self._world.wire(),
             )
         )
 
@@ -234,14 +274,15 @@ class _SessionObserver:
     def look_up(self, state: TrainingState, waits_for: str) -> None:
         """While waiting: stop if told to, and say what for now and then."""
         self._waits_for = waits_for
-        self.after_step(state)
+        self._look(state)
 
     def after_round(self, state: TrainingState, *, save: bool) -> None:
         """Weights have been exchanged."""
         self._waits_for = ""
+        self._tally.rounds_done(state.rounds)
         if self._clock() >= self._next_look:  # a neighbour that ends closes its sockets
             self._next_look = self._clock() + _LOOK_SECONDS
-            self._meter.read()
+            self._world.wire()
         if save:
             self._writer.finish()  # neighbours keep snapshots until this one is saved
             self._save(state)
@@ -258,6 +299,31 @@ class _SessionObserver:
     def _said(self, state: TrainingState) -> str:
         notes = (device.described(), self._note, *_notes_of(state), self._waits_for)
         return "; ".join(filter(None, notes))
+
+    def _look(self, state: TrainingState) -> float:
+        """Stop if told to, and do what is due; the time now."""
+        if self._stop_requested():
+            self._save_and_stop(state)
+        now = self._clock()
+        if now >= self._next_event:
+            self._due(state)
+        return now
+
+    def _count(self, state: TrainingState) -> None:
+        """What was done since this was asked last; on the thread of who asks."""
+        done = state.step  # once: training goes on meanwhile
+        steps, self._counted_steps = done - self._counted_steps, done
+        samples = steps * self._run.batch_size
+        self._tally.trained(steps, samples, samples * self._run.tokens_per_sample)
+
+    def _measure(self, state: TrainingState) -> None:
+        """What costs a little: gradients are still those of the last step."""
+        if self._tally.counts and (norm := gradient_norm(state.model)) is not None:
+            self._tally.gradient_is(norm, state.optimizer.learning_rate)
+        if (memory := device.memory()) is not None:
+            now = self._clock()
+            self._tally.gpu_held(now - self._gpu_counted, *memory)
+            self._gpu_counted = now
 
     def _due(self, state: TrainingState) -> None:
         now = self._clock()

@@ -124,7 +124,7 @@ def _container(blueprint: Blueprint, said: PodTemplate, worker: Worker) -> Json:
         "image": said.image or blueprint.resolved.image,
         **({"imagePullPolicy": policy} if policy else {}),
         "command": list(COMMAND),
-        "args": [*worker.arguments, "--health-port", str(names.METRICS_PORT)],
+        "args": [*worker.arguments, "--metrics-port", str(names.METRICS_PORT)],
         "env": _environment(blueprint, said, worker),
         "ports": [
             {"name": name, "containerPort": port, "protocol": "TCP"}

@@ -23,9 +23,10 @@ from atoll_worker.exchange.content import ContentError, Run, digest_of
 from atoll_worker.exchange.disk import AwayError, FullError, LocalDisk, RefusedError
 from atoll_worker.exchange.folder import Folder
 from atoll_worker.exchange.manifest import ManifestError
+from atoll_worker.exchange.room import Limits
 from atoll_worker.exchange.shelf import ChangedError, NotBoundError
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.store import Store
 from atoll_worker.exchange.upload import BusyError
 
 BIG = bytes(range(256)) * 10_000  # spans three pieces

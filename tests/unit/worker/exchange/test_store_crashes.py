@@ -18,9 +18,10 @@ from atoll_worker.errors import NoSpaceError, WorkerError
 from atoll_worker.exchange.content import Run
 from atoll_worker.exchange.index import Bound
 from atoll_worker.exchange.manifest import Manifest
+from atoll_worker.exchange.room import Limits
 from atoll_worker.exchange.shelf import NotBoundError
 from atoll_worker.exchange.spares import SpareSizes
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.store import Store
 
 FOLDER = Path("/store")
 CONTENTS = [bytes([65 + i]) * (100 + 7 * i) for i in range(4)]

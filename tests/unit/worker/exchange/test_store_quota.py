@@ -6,7 +6,8 @@ import pytest
 from stored import manifest_of, publish
 
 from atoll_worker.errors import QuotaError
-from atoll_worker.exchange.store import Limits, Store
+from atoll_worker.exchange.room import Limits
+from atoll_worker.exchange.store import Store
 from atoll_worker.exchange.upload import BusyError
 
 BIG = bytes(range(256)) * 10_000  # spans three pieces

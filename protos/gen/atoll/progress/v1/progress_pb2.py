@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from atoll.exchange.v1 import exchange_pb2 as atoll_dot_exchange_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atoll/progress/v1/progress.proto\x12\x11\x61toll.progress.v1\x1a atoll/exchange/v1/exchange.proto\"\x90\x02\n\x0cStepProgress\x12\x11\n\tstep_name\x18\x01 \x01(\t\x12\x12\n\ndone_count\x18\x02 \x01(\x03\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\x12\x11\n\x04loss\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12samples_per_second\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x33\n\rtraining_wire\x18\x07 \x03(\x0b\x32\x1c.atoll.progress.v1.WireBytes\x12*\n\x07metrics\x18\x08 \x03(\x0b\x32\x19.atoll.progress.v1.MetricB\x07\n\x05_lossB\x15\n\x13_samples_per_second\"4\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"E\n\tWireBytes\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x12\n\nsent_bytes\x18\x02 \x01(\x03\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x03\"B\n\rReportRequest\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.atoll.progress.v1.StepProgress\"\x10\n\x0eReportResponse\"\x14\n\x12GetSnapshotRequest\"s\n\x13GetSnapshotResponse\x12.\n\x05steps\x18\x01 \x03(\x0b\x32\x1f.atoll.progress.v1.StepProgress\x12,\n\x08\x62indings\x18\x02 \x03(\x0b\x32\x1a.atoll.exchange.v1.Binding2\xbe\x01\n\x0fProgressService\x12M\n\x06Report\x12 .atoll.progress.v1.ReportRequest\x1a!.atoll.progress.v1.ReportResponse\x12\\\n\x0bGetSnapshot\x12%.atoll.progress.v1.GetSnapshotRequest\x1a&.atoll.progress.v1.GetSnapshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n atoll/progress/v1/progress.proto\x12\x11\x61toll.progress.v1\x1a atoll/exchange/v1/exchange.proto\"\x90\x02\n\x0cStepProgress\x12\x11\n\tstep_name\x18\x01 \x01(\t\x12\x12\n\ndone_count\x18\x02 \x01(\x03\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\x12\x11\n\x04loss\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12samples_per_second\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x33\n\rtraining_wire\x18\x07 \x03(\x0b\x32\x1c.atoll.progress.v1.WireBytes\x12*\n\x07metrics\x18\x08 \x03(\x0b\x32\x19.atoll.progress.v1.MetricB\x07\n\x05_lossB\x15\n\x13_samples_per_second\"4\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"E\n\tWireBytes\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x12\n\nsent_bytes\x18\x02 \x01(\x03\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x03\"m\n\rReportRequest\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.atoll.progress.v1.StepProgress\x12)\n\x06totals\x18\x02 \x01(\x0b\x32\x19.atoll.progress.v1.Totals\"E\n\x06Totals\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12*\n\x07samples\x18\x02 \x03(\x0b\x32\x19.atoll.progress.v1.Sample\";\n\x06Sample\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clabel_values\x18\x02 \x03(\t\x12\r\n\x05value\x18\x03 \x01(\x01\"\x10\n\x0eReportResponse\"\x14\n\x12GetSnapshotRequest\"s\n\x13GetSnapshotResponse\x12.\n\x05steps\x18\x01 \x03(\x0b\x32\x1f.atoll.progress.v1.StepProgress\x12,\n\x08\x62indings\x18\x02 \x03(\x0b\x32\x1a.atoll.exchange.v1.Binding2\xbe\x01\n\x0fProgressService\x12M\n\x06Report\x12 .atoll.progress.v1.ReportRequest\x1a!.atoll.progress.v1.ReportResponse\x12\\\n\x0bGetSnapshot\x12%.atoll.progress.v1.GetSnapshotRequest\x1a&.atoll.progress.v1.GetSnapshotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,13 +39,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WIREBYTES']._serialized_start=418
   _globals['_WIREBYTES']._serialized_end=487
   _globals['_REPORTREQUEST']._serialized_start=489
-  _globals['_REPORTREQUEST']._serialized_end=555
-  _globals['_REPORTRESPONSE']._serialized_start=557
-  _globals['_REPORTRESPONSE']._serialized_end=573
-  _globals['_GETSNAPSHOTREQUEST']._serialized_start=575
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=595
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=597
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=712
-  _globals['_PROGRESSSERVICE']._serialized_start=715
-  _globals['_PROGRESSSERVICE']._serialized_end=905
+  _globals['_REPORTREQUEST']._serialized_end=598
+  _globals['_TOTALS']._serialized_start=600
+  _globals['_TOTALS']._serialized_end=669
+  _globals['_SAMPLE']._serialized_start=671
+  _globals['_SAMPLE']._serialized_end=730
+  _globals['_REPORTRESPONSE']._serialized_start=732
+  _globals['_REPORTRESPONSE']._serialized_end=748
+  _globals['_GETSNAPSHOTREQUEST']._serialized_start=750
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=770
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=772
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=887
+  _globals['_PROGRESSSERVICE']._serialized_start=890
+  _globals['_PROGRESSSERVICE']._serialized_end=1080
 # @@protoc_insertion_point(module_scope)

@@ -53,7 +53,7 @@ def test_the_service_finds_the_pod_by_the_name_that_processes_were_told() -> Non
 
 def test_it_starts_from_its_order_and_is_asked_by_plain_http() -> None:
     container = container_of(hub_stateful_set(blueprint()))
-    assert container["args"] == ["/etc/atoll/job/hub.json", "--health-port", "9464"]
+    assert container["args"] == ["/etc/atoll/job/hub.json", "--metrics-port", "9464"]
     for probe, seconds in (("startupProbe", 120), ("readinessProbe", 15)):
         asked = container[probe]
         assert asked["httpGet"] == {"path": "/healthz", "port": "metrics"}

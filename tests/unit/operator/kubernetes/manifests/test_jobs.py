@@ -73,7 +73,7 @@ def test_a_worker_is_told_its_step(step: str) -> None:
     container = container_of(document)
     assert container["command"] == ["python", "-m", "atoll_worker"]
     assert container["args"][:4] == ["--job", "/etc/atoll/job/job.json", "--step", step]
-    assert container["args"][4:] == ["--health-port", "9464"]
+    assert container["args"][4:] == ["--metrics-port", "9464"]
     assert env_of(document)["ATOLL_STEP"] == step
 
 
