@@ -94,6 +94,10 @@ def test_a_job_that_nobody_knows_is_said(url: str, capsys: pytest.CaptureFixture
     assert 'no word of namespace="local", trainingjob="nobody"' in capsys.readouterr().err
 
 
+def test_how_often_it_looks_is_read_from_its_configuration(url: str) -> None:
+    assert Prometheus(url).scrape_seconds() == 1.0
+
+
 def test_a_question_that_is_none_is_said(url: str) -> None:
     with pytest.raises(PrometheusError, match="parse error"):
         Prometheus(url).at("sum(", time.time())

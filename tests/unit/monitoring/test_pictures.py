@@ -12,10 +12,10 @@ import pytest
 
 from tools.monitoring.pictures.__main__ import FOLDER, main
 from tools.monitoring.pictures.amounts import said
-from tools.monitoring.pictures.answers import Answer, Shown, rows
+from tools.monitoring.pictures.answers import Answer, Shown, rows, shown
 from tools.monitoring.pictures.charts import blocks, ticks
 from tools.monitoring.pictures.page import KINDS, draw
-from tools.monitoring.pictures.prometheus import Series, Span
+from tools.monitoring.pictures.prometheus import Prometheus, Series, Span
 from tools.monitoring.pictures.style import colour_at, shortened
 
 
@@ -169,3 +169,25 @@ def test_a_server_that_is_no_prometheus_is_said(
 ) -> None:
     assert main(["--prometheus", stranger, "--job", "digits"]) == 1
     assert f"pictures: {stranger} does not answer as Prometheus" in capsys.readouterr().err
+
+
+class Quiet(Prometheus):
+    """A Prometheus that knows nothing after a moment; no server."""
+
+    def at(self, expr: str, moment: float) -> list[Series]:
+        return [Series({"job": expr}, (moment,), (1.0,))] if moment < 1065 else []
+
+    def over(self, expr: str, span: Span) -> list[Series]:
+        return [] if span.start < span.end else self.at(expr, span.end)
+
+
+def test_what_has_ended_is_shown_as_it_was_and_says_when() -> None:
+    table, curve = (
+        {"type": "x", "title": "T", "targets": [{"expr": "up", "instant": it}]}
+        for it in (True, False)
+    )
+    span = Span(1000.0, 1100.0, 10.0)
+    was, none = shown({"panels": [table, curve]}, Quiet(""), span, {})
+    assert was.moment == 1060.0
+    assert was.title == "T (at 00:17:40)"
+    assert (none.answers, none.title) == ((), "T")

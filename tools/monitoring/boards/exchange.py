@@ -157,12 +157,7 @@ _BYTES: Final = Section(
                     "none",
                 ),
                 Column("to the hub, training", _moved("hub", "training"), "bytes"),
-                Column(
-                    "to others, training",
-                    _moved("island|other", "training"),
-                    "bytes",
-                    ((1, ORANGE),),
-                ),
+                Column("to others, training", _moved("island|other", "training"), "bytes"),
                 Column("sent, exchange", _moved(".+", "exchange"), "bytes"),
                 Column("received, exchange", _moved(".+", "exchange", "received"), "bytes"),
                 Column("sent, setup", _moved(".+", "setup"), "bytes"),

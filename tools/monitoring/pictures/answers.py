@@ -7,7 +7,8 @@ chosen.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from tools.monitoring.pictures.prometheus import Prometheus, Series, Span
@@ -40,6 +41,8 @@ class Shown:
 
     panel: Json
     answers: tuple[Answer, ...] = ()
+    moment: float | None = None
+    """When, if a panel of one moment answers for another than the last."""
 
     @property
     def kind(self) -> str:
@@ -48,8 +51,11 @@ class Shown:
 
     @property
     def title(self) -> str:
-        """Over it."""
-        return str(self.panel.get("title") or "")
+        """Over it; with the moment, if that is not the last."""
+        title = str(self.panel.get("title") or "")
+        if self.moment is None:
+            return title
+        return f"{title} (at {datetime.fromtimestamp(self.moment, UTC):%H:%M:%S})"
 
     @property
     def defaults(self) -> Json:
@@ -106,12 +112,26 @@ def shown(
 ) -> list[Shown]:
     """Every panel with its answers, closed sections too.
 
+    A panel of one moment, as a table, that has nothing to say of the last one, since pods have
+    ended, says it of the last at which it had, of ten in the span; and says when that was.
+
     Raises:
         PrometheusError: it refuses a query.
     """
-    return [
-        Shown(panel, tuple(_answers(panel, prometheus, span, values))) for panel in _all(document)
-    ]
+    return [_shown(panel, prometheus, span, values) for panel in _all(document)]
+
+
+def _shown(panel: Json, prometheus: Prometheus, span: Span, values: Mapping[str, str]) -> Shown:
+    found = Shown(panel, tuple(_answers(panel, prometheus, span, values)))
+    targets = panel.get("targets") or ()
+    if found.answers or not targets or not all(it.get("instant") for it in targets):
+        return found
+    for tenth in range(9, 0, -1):
+        moment = span.start + (span.end - span.start) * tenth / 10
+        earlier = tuple(_answers(panel, prometheus, replace(span, end=moment), values))
+        if earlier:
+            return Shown(panel, earlier, moment)
+    return found
 
 
 def _all(document: Json) -> Iterator[Json]:

@@ -1,6 +1,7 @@
 """Questions to a Prometheus over its HTTP API."""
 
 import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 TIMEOUT_SECONDS: Final = 30.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART: Final = re.compile(r"(\d+)(ms|s|m|h)")
+_INTERVAL: Final = re.compile(r"^ *scrape_interval: (\S+)$", re.MULTILINE)
 
 
 class PrometheusError(Exception):
@@ -77,13 +80,13 @@ class Prometheus:
         return sorted(map(str, self._ask(f"label/{label}/values", asked)))
 
     def scrape_seconds(self) -> float:
-        """The longest time between two scrapes of a target; 15 where there is none.
+        """The longest time between two scrapes that its configuration knows.
 
         Raises:
             PrometheusError: as `over`.
         """
-        targets = self._ask("targets", {"state": "active"})["activeTargets"]
-        return max((_seconds(it["scrapeInterval"]) for it in targets), default=15.0)
+        said = str(self._ask("status/config", {})["yaml"])
+        return max(map(_seconds, _INTERVAL.findall(said)), default=60.0)
 
     def _ask(self, what: str, arguments: Mapping[str, Any]) -> Any:
         query = urllib.parse.urlencode(arguments)
@@ -104,8 +107,5 @@ def _series(labels: Mapping[str, str], pairs: Sequence[tuple[float, str]]) -> Se
 
 
 def _seconds(duration: str) -> float:
-    for unit in ("ms", "s", "m", "h"):
-        number = duration.removesuffix(unit)
-        if number != duration and number.isdecimal():
-            return float(number) * _UNITS[unit]
-    return 15.0
+    """Of a duration as Prometheus writes it: `15s`, `1m30s`."""
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(duration))
