@@ -41,10 +41,8 @@ from atoll_telemetry import tracing
     show_default=True,
 )
 @click.option("--no-metrics", is_flag=True, help="Count nothing, and let nobody scrape.")
-@click.pass_context
 @click.option("--plain", is_flag=True, help="Lines instead of bars; the default off a terminal.")
 def command(
-    context: click.Context,
     file: Path,
     *,
     out: Path | None,
@@ -67,7 +65,7 @@ def command(
         parallel=parallel,
         hub_port=hub_port,
         metrics=not no_metrics,
-        debug=bool(context.obj),
+        debug=bool(click.get_current_context().obj),
     )
     console = Console(stderr=False)
     view = live.Lines(console) if plain or not console.is_terminal else live.Bars(console)
