@@ -113,6 +113,7 @@ def far_device() -> Iterator[torch.device]:
     where = torch.device(_NAME, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device, "chosen", lambda: where)
+        patch.setattr(device, "named", lambda: "far away")
         patch.setattr(device, "described", lambda: "far away")
         patch.setattr(device, "memory", lambda: (100, 200))
         patch.setattr(device, "generators", list)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from prometheus_client import ProcessCollector
+
 from atoll_api.hub_order import FolderStore, Order
 from atoll_telemetry.families import Family
 from atoll_telemetry.instruments import Instruments
@@ -32,6 +34,7 @@ def shown(place: Place, order: Order, ready: Callable[[], bool]) -> Tally:
     """
     tally = Tally(Instruments(_families(order)))
     tally.is_of(_version(), order.role)
+    tally.show_too(ProcessCollector(registry=None))
     if place.file is None:
         assert place.port is not None, "a port, or a file to say it in"
         tally.port = health.serve(place.port, ready, tally)

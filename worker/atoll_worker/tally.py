@@ -131,6 +131,7 @@ class Tally:
         """What is to be done; with a GPU, its families are there from now on."""
         if gpu and self._into is not None:
             self._into.include(metrics.GPU)
+        self._set(metrics.TRAIN_START, self._clock())
         self._set(metrics.TRAIN_TARGET_STEPS, target_steps)
         self._set(metrics.CHECKPOINT_INTERVAL, checkpoint_seconds)
 

@@ -111,6 +111,15 @@ def test_a_method_that_nobody_knows_makes_no_series_of_its_own() -> None:
     assert found.value(count, method="Fetch", side="server", code="OK") == 1
 
 
+def test_when_training_began_is_told() -> None:
+    tally = tally_of("island")
+    tally.training_begins(10, 60.0, gpu=False)
+    found = page(tally)
+    assert found.value("atoll_train_start_timestamp_seconds") == 1000.0
+    assert found.value("atoll_train_target_steps") == 10
+    assert found.value("atoll_checkpoint_interval_seconds") == 60.0
+
+
 def test_families_of_a_gpu_are_there_once_there_is_one() -> None:
     tally = tally_of("island")
     assert "atoll_gpu_seconds_total" not in page(tally).families
