@@ -2,7 +2,6 @@
 
 import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ import prometheus_server
 import promtool
 import pytest
 import yaml
+from asked_boards import ask, health_of_rules
 from atoll_runs import Run, write_job
 
 from atoll_api.exit_codes import ExitCode
 from tools.monitoring import alerts
-from tools.monitoring.pictures.__main__ import FOLDER, span_of
-from tools.monitoring.pictures.answers import chosen
+from tools.monitoring.pictures.__main__ import span_of
 from tools.monitoring.pictures.prometheus import Prometheus, Span
-from tools.monitoring.promql import filled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -102,38 +100,16 @@ def _impatient(configuration: dict[str, Any], folder: Path) -> dict[str, Any]:
     return configuration
 
 
-def _panels(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for panel in document["panels"]:
-        yield panel
-        yield from _panels(panel) if panel.get("panels") else ()
-
-
 @pytest.mark.parametrize("name", ["atoll-job", "atoll-exchange"])
 def test_every_query_of_a_run_has_data_or_a_reason_to_have_none(seen: Seen, name: str) -> None:
-    document = json.loads((FOLDER / f"{name}.json").read_text())
     wanted = {"namespace": "local", "job": "digits"}
-    span = span_of(seen.prometheus, wanted, 0.5, seen.ended)
-    values = chosen(document, seen.prometheus, span, wanted)
-    queries = {
-        filled(target["expr"], values): panel["title"]
-        for panel in _panels(document)
-        for target in panel.get("targets") or ()
-    }
-    empty = {
-        f"{title}: {expr}"
-        for expr, title in queries.items()
-        if not seen.prometheus.over(expr, span)
-    }
-    why = (*NOWHERE, *seen.lacks)
-    assert [it for it in empty if not any(reason in it for reason in why)] == []
-    assert len(queries) - len(empty) > len(queries) / 2
+    asked = ask(seen.prometheus, name, wanted, span_of(seen.prometheus, wanted, 0.5, seen.ended))
+    assert asked.unexplained(*NOWHERE, *seen.lacks) == []
+    assert len(asked.empty) < len(asked.all) / 2
 
 
 def test_every_rule_is_healthy_and_none_fires_over_a_run_that_is_well(seen: Seen) -> None:
-    with urllib.request.urlopen(f"{seen.prometheus.url}/api/v1/rules", timeout=30) as answer:
-        groups = json.load(answer)["data"]["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
-    assert {it["name"]: it["health"] for it in rules} == {it.name: "ok" for it in alerts.ALL}
+    assert health_of_rules(seen.prometheus) == {it.name: "ok" for it in alerts.ALL}
     span = Span(seen.began, seen.ended, SCRAPE_SECONDS)
     assert seen.prometheus.over('ALERTS{alertstate="firing"}', span) == []
 
