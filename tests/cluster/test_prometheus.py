@@ -33,7 +33,7 @@ NOWHERE = (
     'code!="OK"',  # no call failed
     'code!~"',  # nor did the API server refuse anything
     *("_retries_total", "island_recovery", 'result="error"', "restarts"),  # nothing went wrong
-    "Failed",  # no job did
+    *("Failed", 'condition="Degraded"'),  # no job was
 )
 
 
