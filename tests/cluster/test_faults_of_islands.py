@@ -105,9 +105,11 @@ def test_a_storage_class_that_is_not_there_keeps_the_hub(lab: Kubectl) -> None:
 
 
 def test_a_quota_that_is_used_up_is_said_and_waited_for(lab: Kubectl) -> None:
-    pods = json.loads(lab.run("get", "pods", "-o", "json"))["items"]
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "compute"}}
-    lab.apply({**quota, "spec": {"hard": {"pods": str(len(pods))}}})
+    lab.apply({**quota, "spec": {"hard": {"pods": "0"}}})
+    counted = ("get", "resourcequota", "compute", "-o", "jsonpath={.status.hard.pods}")
+    while lab.run(*counted) != "0":  # it holds from then on
+        time.sleep(0.2)
     submit(lab, "crowded", **ENSEMBLE)
 
     def said(status: dict[str, Any]) -> bool:
