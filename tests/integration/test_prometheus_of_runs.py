@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import held_tasks
 import prometheus_server
 import promtool
 import pytest
 import yaml
 from asked_boards import ask, health_of_rules
 from atoll_runs import Run, write_job
+from held_tasks import HeldDiffusion, Hold
 
 from atoll_api.exit_codes import ExitCode
 from tools.monitoring import alerts
@@ -23,8 +25,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RULES = Path(__file__).parents[2] / "charts/atoll/files/alerts.yaml"
 SCRAPE_SECONDS = 1
-STEPS, BATCH = 1500, 64
+SCRAPES = 8
+"""Of an island before it may end: `rate` needs some."""
+STEPS, BATCH, HELD_AT = 1500, 64, 400
 ENSEMBLE: dict[str, Any] = {
+    "islands.count": 2,
     "training.steps": STEPS,
     "training.batchSizePerIsland": BATCH,
     "training.checkpoint.everySeconds": 1,
@@ -77,15 +82,28 @@ def seen(
     promtool.find("prometheus")
     place = tmp_path_factory.mktemp("run")
     spec, lacks = request.param
+    task = held_tasks.spec(HeldDiffusion, place)
+    holds = {f"{it}": Hold(place, f"island-{it}", HELD_AT) for it in range(spec["islands.count"])}
     began = time.time()
-    run = Run.start(write_job(place, **spec), place / "out")
+    run = Run.start(write_job(place, **spec, task=task), place / "out")
     file = run.folder / "prometheus" / "prometheus.yml"
     run.wait_for(lambda _: file.exists())
     configuration = _impatient(yaml.safe_load(file.read_text()), file.parent)
     with prometheus_server.running(configuration, tmp_path_factory.mktemp("tsdb")) as url:
+        run.wait_for(lambda _: _release(Prometheus(url), holds))
         code, output = run.finish()
         assert code == ExitCode.OK, output
         yield Seen(Prometheus(url), run.folder, lacks, began, time.time())
+
+
+def _release(prometheus: Prometheus, holds: dict[str, Hold]) -> bool:
+    """Let islands go that were looked at often enough; whether all are: none is over too soon."""
+    scrapes = f'count_over_time(atoll_train_steps_total{{role="island"}}[5m]) >= {SCRAPES}'
+    for found in prometheus.at(scrapes, time.time()):
+        if (hold := holds.get(found.labels["island"])) is not None and hold.reached():
+            hold.release()
+            del holds[found.labels["island"]]
+    return not holds
 
 
 def _impatient(configuration: dict[str, Any], folder: Path) -> dict[str, Any]:
