@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from prometheus_client import ProcessCollector
 
 from atoll_api.hub_order import FolderStore, Order
+from atoll_api.release import release
 from atoll_telemetry.families import Family
 from atoll_telemetry.instruments import Instruments
 from atoll_worker import health
@@ -33,7 +33,7 @@ def shown(place: Place, order: Order, ready: Callable[[], bool]) -> Tally:
         OSError: the port that was asked for is taken.
     """
     tally = Tally(Instruments(_families(order)))
-    tally.is_of(_version(), order.role)
+    tally.is_of(release(), order.role)
     tally.show_too(ProcessCollector(registry=None))
     if place.file is None:
         assert place.port is not None, "a port, or a file to say it in"
@@ -55,10 +55,3 @@ def _families(order: Order) -> tuple[Family, ...]:
         on_disk=isinstance(getattr(order, "store", None), FolderStore),
         sockets=sys.platform == "linux",
     )
-
-
-def _version() -> str:
-    try:
-        return version("atoll")
-    except PackageNotFoundError:
-        return "unknown"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from atoll_api import names, resolved_job
 from atoll_api.hub_order import JobIdentity
+from atoll_api.release import release
 from atoll_api.resolved_job import ResolvedJob
 from atoll_api.spec import TrainingJob
 from atoll_operator.errors import AlreadyExistsError, NotFoundError, StrangerError
@@ -21,7 +22,7 @@ from atoll_operator.kubernetes.manifests.blueprint import Blueprint, Collector
 from atoll_operator.kubernetes.manifests.blueprint import Settings as ManifestSettings
 from atoll_operator.kubernetes.manifests.job_objects import commitment
 from atoll_operator.kubernetes.resources import CONFIG_MAPS, SECRETS
-from atoll_operator.kubernetes.settings import OperatorSettings, release
+from atoll_operator.kubernetes.settings import OperatorSettings
 from atoll_operator.kubernetes.training_jobs import JobView, seconds_of
 from atoll_telemetry.tracing import address_of, endpoint
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from atoll_api.release import release
 from atoll_operator import progress
 from atoll_operator.errors import ApiError, OperatorError
 from atoll_operator.kubernetes import handlers, health
@@ -20,7 +21,7 @@ from atoll_operator.kubernetes.fencing import Fenced
 from atoll_operator.kubernetes.leader import Candidate, Elector, new_identity
 from atoll_operator.kubernetes.lease import LeaseTiming
 from atoll_operator.kubernetes.measuring import CountedHubs, Levels, Measurements
-from atoll_operator.kubernetes.settings import OperatorSettings, release
+from atoll_operator.kubernetes.settings import OperatorSettings
 from atoll_operator.kubernetes.work_queue import Pass, WorkQueue
 from atoll_operator.kubernetes.world import Wiring, World, watches
 from atoll_telemetry import logs

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from atoll_operator.errors import SettingsError
@@ -93,15 +91,6 @@ def read(environment: Mapping[str, str]) -> OperatorSettings:
     if "FS_GROUP" in found:
         known["fs_group"] = None if found["FS_GROUP"] == "none" else _number(found, "FS_GROUP")
     return OperatorSettings(**known)
-
-
-@cache  # asked for at each pass, and found on disk
-def release() -> str:
-    """The version of Atoll that runs here."""
-    try:
-        return version("atoll")
-    except PackageNotFoundError:  # an image holds the code alone
-        return "0.1.0"
 
 
 def _log(environment: Mapping[str, str]) -> LogSettings:
