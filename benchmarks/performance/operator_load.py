@@ -57,7 +57,7 @@ from atoll_operator.kubernetes.resources import DEFINITIONS, NAMESPACES, TRAININ
 
 USERS_AT_ONCE: Final = 16
 PATIENCE_SECONDS: Final = 900.0
-FLEET_SECONDS: Final = 900.0
+FLEET_SECONDS: Final = 1500.0
 """Until the pods of a fleet run: its controllers make a few dozen a second."""
 STAND_IN: Final = Path(__file__).with_name("operator_stand_in.py")
 

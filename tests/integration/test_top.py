@@ -9,9 +9,10 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import held_tasks
 import pytest
@@ -164,6 +165,7 @@ def test_a_real_run_is_seen_while_it_goes_and_afterwards(tmp_path: Path) -> None
     job = write_job(tmp_path, task=held_tasks.spec(HeldDiffusion, tmp_path))
     run = Run.start(job, folder)
     run.wait_for(hold.reached)
+    run.wait_for(_trains("island-1"))  # or its first attempt is not in the timeline
     seen = atoll("top", cwd=tmp_path, env=environment() | WITHOUT_CLUSTER)
     assert seen.returncode == ExitCode.OK, seen.stderr
     rows = {line.split()[0]: line for line in seen.stdout.splitlines() if line.split()}
@@ -174,6 +176,12 @@ def test_a_real_run_is_seen_while_it_goes_and_afterwards(tmp_path: Path) -> None
     assert code == ExitCode.OK, output
     _check_timeline(folder, output)
     _check_comparison(folder, tmp_path)
+
+
+def _trains(step: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda status: any(
+        it["name"] == step and it["state"] == "Running" for it in status.get("islands", ())
+    )
 
 
 def _check_timeline(folder: Path, output: str) -> None:

@@ -59,13 +59,15 @@ def _new(
     latest = known[-1].since if known else ""
     if step.state == "Running":
         return (Moment(state="Running", since=max(latest, moment(began or now))),)
-    unseen = step.state in _ENDS and began is not None and "Running" not in _states(known)
+    unseen = step.state in _ENDS and began is not None and _is_news(began, known)
     first = (Moment(state="Running", since=max(latest, moment(began or now))),) if unseen else ()
     return (*first, Moment(state=step.state, since=moment(now)))
 
 
-def _states(known: tuple[Moment, ...]) -> tuple[str, ...]:
-    return tuple(it.state for it in known)
+def _is_news(began: float, known: tuple[Moment, ...]) -> bool:
+    """Whether no attempt has been told, or this one began after the wait that was told last."""
+    attempts = any(it.state == "Running" for it in known)
+    return not attempts or (known[-1].state != "Running" and moment(began) > known[-1].since)
 
 
 def _cut(moments: tuple[Moment, ...]) -> tuple[Moment, ...]:

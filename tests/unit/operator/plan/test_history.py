@@ -71,6 +71,18 @@ def test_a_step_too_short_to_be_seen_running_has_its_last_attempt() -> None:
     assert [state for state, _ in told(done, "partition")] == ["Pending", "Running", "Succeeded"]
 
 
+@pytest.mark.parametrize(("since", "told"), [(START + 3, ["Running"]), (START, [])])
+def test_a_second_attempt_too_short_to_be_seen(since: float, told: list[str]) -> None:
+    first = say(observed({"island-0": RUNNING}, ("assignment",), ALIVE))
+    waits = Child(ChildState.RESTARTING, restarts=1, exit_code=1)
+    second = say(observed({"island-0": waits}, ("assignment",), ALIVE), first, 2)
+    gone = Child(ChildState.SUCCEEDED, restarts=1, exit_code=0, since=since)
+    world = observed({"island-0": gone}, ("assignment", *experts(0)))
+    (island,) = (it for it in say(world, second, 5).islands if it.island == 0)
+    states = [it.state for it in island.history]
+    assert states == ["Running", "Pending", *told, "Succeeded"]
+
+
 def test_what_was_done_before_anybody_looked_has_no_time() -> None:
     assert told(say(observed(bound=("assignment", *experts(0))))) == []
 
