@@ -29,13 +29,22 @@ from atoll_telemetry.tracing import address_of, endpoint
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that has been accepted."""
+    """A job that has been accepted, as it was written down."""
 
-    resolved: ResolvedJob
+    document: bytes
+    """JSON: a tenth of what it takes as objects, and read in less than a millisecond."""
     trusted: bytes
     """Certificates of the authorities that its processes trust, in PEM."""
     at: float
     """In seconds since the epoch."""
+
+    def resolved(self) -> ResolvedJob:
+        """The job.
+
+        Raises:
+            WorkOrderError: it was written by another version, which this one cannot read.
+        """
+        return resolved_job.parse(self.document)
 
 
 def blueprint_of(resolved: ResolvedJob, view: JobView, settings: OperatorSettings) -> Blueprint:
@@ -68,7 +77,6 @@ async def find_accepted(api: Api, view: JobView) -> Accepted | None:
 
     Raises:
         StrangerError: the ConfigMap's name is taken by an object of somebody else.
-        WorkOrderError: it was written by another version, which this one cannot read.
     """
     key = Key(view.key.namespace, names.job_object(view.key.name, view.uid))
     try:
@@ -139,7 +147,7 @@ def _pair(authority: Authority, process: names.Process) -> identities.KeyPair:
 def _read(config_map: Json) -> Accepted:
     data = config_map["data"]
     return Accepted(
-        resolved=resolved_job.parse(data[resolved_job.JOB_FILE]),
+        document=data[resolved_job.JOB_FILE].encode(),
         trusted=data[resolved_job.AUTHORITY_FILE].encode(),
         at=seconds_of(config_map["metadata"]["creationTimestamp"]),
     )

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -68,8 +68,8 @@ class _Known:
     tally: Tally | None = None
     """Of its islands, where the status has not room for all."""
     accepted: Accepted | None = None
-    parsed: tuple[int, TrainingJob] | None = None
-    """The job as it was parsed last, and of which generation."""
+    islands: int = 0
+    """As of the last pass."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,7 @@ class Controller:
     def rest(self, key: Key) -> float:
         """Seconds between two passes that changes cause: a pass looks at every island."""
         known = self._known.get(key)
-        parsed = known and known.parsed
-        return parsed[1].spec.islands.count / _ISLANDS_A_SECOND if parsed else 0.0
+        return known.islands / _ISLANDS_A_SECOND if known else 0.0
 
     async def work(self, key: Key) -> float | None:
         """One pass; seconds until the next, None when nothing is left to do.
@@ -166,10 +165,11 @@ class Controller:
 
     async def _look(self, view: JobView, known: _Known) -> float | None:
         try:
-            job = _parsed(known, view)
+            job = view.parse()
         except InvalidJobError as error:
             await self._refuse(view, error)
             return None
+        known.islands = job.spec.islands.count
         if job.spec.managed_elsewhere:
             return None
         try:
@@ -231,15 +231,14 @@ class Controller:
         begins = not job.spec.suspend and ended_in(view.status) is None
         if known.accepted is None and begins:
             known.accepted = await accept(hands.api, job, view, hands.settings, hands.authority)
-        if known.accepted is not None:
-            known.accepted = _sharing(known.accepted, job.spec)
 
     def _runtime(self, view: JobView, known: _Known, job: TrainingJob) -> KubernetesRuntime:
         hands, accepted = self._hands, known.accepted
         subject = Subject(view, job.spec, None, view.created_at)
         if accepted is not None:
-            spec = current(accepted.resolved.spec, job.spec)
-            blueprint = blueprint_of(accepted.resolved, view, hands.settings)
+            resolved = accepted.resolved()
+            spec = current(resolved.spec, job.spec)
+            blueprint = blueprint_of(resolved, view, hands.settings)
             subject = Subject(view, spec, blueprint, accepted.at)
             if known.memory.hearing is None:
                 identity = hands.authority.identity(view.uid, accepted.trusted, datetime.now(UTC))
@@ -323,19 +322,6 @@ class Controller:
     def _forget(self, key: Key) -> None:
         self._known.pop(key, None)
         self._ongoing.discard(key)
-
-
-def _parsed(known: _Known, view: JobView) -> TrainingJob:
-    if known.parsed is None or known.parsed[0] != view.generation:
-        known.parsed = (view.generation, view.parse())
-    return known.parsed[1]
-
-
-def _sharing(accepted: Accepted, spec: TrainingJobSpec) -> Accepted:
-    """The same, without a second copy of the spec: 20 KB a job."""
-    if accepted.resolved.spec != spec:
-        return accepted
-    return replace(accepted, resolved=accepted.resolved.model_copy(update={"spec": spec}))
 
 
 def _newer(one: JobView, other: JobView) -> bool:

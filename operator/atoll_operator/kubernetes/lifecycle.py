@@ -147,7 +147,7 @@ def follow(
     """
     steps = list(_steps(scene))
     islands, occurred = _followed(trail.islands, _attempts(steps), now)
-    if view.spec.get("suspend"):
+    if view.suspended:
         islands, occurred = {}, []  # told to stop by its user: what comes later begins anew
     began, merged = _first_at_work(steps), _merge_ended(steps)
     if not trail.at_work and began is not None and not _was_suspended(view.status):

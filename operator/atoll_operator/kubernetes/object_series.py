@@ -84,8 +84,7 @@ def _made(family: Family, rows: _Rows) -> Metric:
 
 
 def _info(job: Shown) -> _Rows:
-    strategy = job.view.spec.get("strategy") or {}
-    yield (*job.view.key, job.view.uid, str(strategy.get("type", ""))), 1
+    yield (*job.view.key, job.view.uid, job.view.strategy), 1
 
 
 def _created(job: Shown) -> _Rows:

@@ -28,8 +28,10 @@ from atoll_telemetry import logs
 
 _BACKOFF: Final = Backoff(first_seconds=0.2, max_seconds=60.0)
 _RETRY_SECONDS: Final = 2.0
-_REQUESTS: Final = 48
-"""To the API server at once, beside the watches: with many namespaces those would take all."""
+_REQUESTS: Final = 20
+"""To the API server at once, beside the watches: with many namespaces those would take all. Enough
+for 300 a second where one takes 60 ms; each connection takes 0.3 MB, most of it asyncio's buffer
+for TLS."""
 _DEAF_SECONDS: Final = 300.0
 """Watches that heard nothing for so long, bookmarks included, will hear nothing more."""
 

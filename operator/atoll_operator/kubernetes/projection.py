@@ -4,6 +4,7 @@ The inverse of `manifests`. A value is all that is kept of an object, so it hold
 `children` reads. Whatever an API server sends is read: what is missing has its default.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
@@ -186,7 +187,7 @@ def project_pod(body: Json) -> SeenPod | None:
     step = _step(labels)
     return SeenPod(
         *_owned(body),
-        owner=owner["name"],
+        owner=sys.intern(owner["name"]),
         index=_number(annotations.get(names.LABEL_COMPLETION_INDEX)),
         phase=cast("Phase", status.get("phase", "Pending")),
         created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
@@ -210,14 +211,15 @@ def indexes(text: str) -> frozenset[int]:
 
 
 def _owned(body: Json) -> tuple[str, str, str, str, str, str, bool]:
+    """What many objects have in common is held once."""
     metadata, labels = body["metadata"], _labels(body)
     return (
-        metadata.get("namespace", ""),
+        sys.intern(metadata.get("namespace", "")),
         metadata["name"],
         metadata.get("uid", ""),
-        (_controller(body) or {}).get("uid", ""),
-        labels.get(names.LABEL_JOB, ""),
-        labels.get(names.LABEL_ROLE, ""),
+        sys.intern((_controller(body) or {}).get("uid", "")),
+        sys.intern(labels.get(names.LABEL_JOB, "")),
+        sys.intern(labels.get(names.LABEL_ROLE, "")),
         "deletionTimestamp" in metadata,
     )
 

@@ -1,5 +1,6 @@
 """A TrainingJob as the API server has it, reduced to what the operator needs. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,11 @@ class JobView:
     """Seconds since the epoch."""
     deleting: bool
     labels: Mapping[str, str]
-    spec: Mapping[str, Any]
+    strategy: str
+    """Its type, as it was written."""
+    suspended: bool
+    spec: bytes
+    """JSON: a tenth of what it takes as objects, which would be held for every job there is."""
     status: TrainingJobStatus | None
     """None before the first, and where it cannot be read."""
 
@@ -43,12 +48,12 @@ class JobView:
         namespace, name = self.key
         metadata = {"name": name, "namespace": namespace, "labels": dict(self.labels)}
         kind = {"apiVersion": names.API_VERSION, "kind": names.KIND}
-        return {**kind, "metadata": metadata, "spec": dict(self.spec)}
+        return {**kind, "metadata": metadata, "spec": json.loads(self.spec)}
 
 
 def view_of(body: Mapping[str, Any]) -> JobView:
     """Read one object; only what an API server guarantees is taken for granted."""
-    metadata = body["metadata"]
+    metadata, spec = body["metadata"], body.get("spec") or {}
     return JobView(
         key=Key(metadata.get("namespace", ""), metadata["name"]),
         uid=metadata["uid"],
@@ -57,7 +62,9 @@ def view_of(body: Mapping[str, Any]) -> JobView:
         created_at=seconds_of(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         labels=dict(metadata.get("labels") or {}),
-        spec=dict(body.get("spec") or {}),
+        strategy=str((spec.get("strategy") or {}).get("type", "")),
+        suspended=bool(spec.get("suspend")),
+        spec=json.dumps(dict(spec), separators=(",", ":")).encode(),
         status=_status(body.get("status")),
     )
 

@@ -53,9 +53,9 @@ async def test_a_job_is_written_down_with_every_default() -> None:
     server = FakeServer()
     view = submitted(server)
     found = await accepted(FakeApi(server), view)
-    assert found.resolved.job.uid == view.uid
-    assert found.resolved.spec == view.parse().spec
-    assert found.resolved.image == "worker:1"
+    assert found.resolved().job.uid == view.uid
+    assert found.resolved().spec == view.parse().spec
+    assert found.resolved().image == "worker:1"
     document = json.loads(config_map(server)["data"]["job.json"])
     assert document["spec"]["training"]["steps"] == 2000
     assert found.trusted.count(b"BEGIN CERTIFICATE") == 2, "the job's authority and the operator's"
@@ -96,7 +96,7 @@ async def test_whoever_dies_on_the_way_is_followed_by_one_who_finishes(when: Whe
         with pytest.raises(KilledError):
             await accepted(FakeApi(server, (Fault(at, KilledError(), when),)), view)
         found = await accepted(FakeApi(server), view)
-        named = names.identity_object("digits", found.resolved.fingerprint, 0)
+        named = names.identity_object("digits", found.resolved().fingerprint, 0)
         assert Key("team", named) in server.objects(SECRETS), at
         assert len(server.objects(CONFIG_MAPS)) == 1
 
@@ -112,7 +112,7 @@ async def test_an_answer_that_is_lost_is_no_second_beginning() -> None:
     before = server.objects(SECRETS).keys()
     found = await accepted(FakeApi(server), view)
     assert server.objects(SECRETS).keys() == before
-    assert all(found.resolved.fingerprint in key.name for key in before if key != OPERATOR)
+    assert all(found.resolved().fingerprint in key.name for key in before if key != OPERATOR)
 
 
 async def test_the_remains_of_another_job_are_not_taken_over() -> None:
@@ -148,7 +148,7 @@ async def test_pods_may_dial_a_collector_that_somebody_named(
 ) -> None:
     server = FakeServer()
     view = submitted(server)
-    resolved = (await accepted(FakeApi(server), view)).resolved
+    resolved = (await accepted(FakeApi(server), view)).resolved()
     tracing = {"OTEL_EXPORTER_OTLP_ENDPOINT": where} if where else {}
     settings = replace(SETTINGS, tracing=tracing, tracing_to=peers)
     shown = blueprint_of(resolved, view, settings).settings

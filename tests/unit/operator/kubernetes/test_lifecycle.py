@@ -32,8 +32,20 @@ LATER = "1970-01-01T00:20:00Z"
 """1,200 s."""
 
 
-def view(status: TrainingJobStatus | None = None, **spec: Any) -> JobView:
-    return JobView(Key("team", "digits"), "job-uid", "1", 1, CREATED, False, {}, spec, status)
+def view(status: TrainingJobStatus | None = None, *, suspended: bool = False) -> JobView:
+    return JobView(
+        key=Key("team", "digits"),
+        uid="job-uid",
+        resource_version="1",
+        generation=1,
+        created_at=CREATED,
+        deleting=False,
+        labels={},
+        strategy="ExpertEnsemble",
+        suspended=suspended,
+        spec=b"{}",
+        status=status,
+    )
 
 
 def condition(kind: Any, reason: str, status: Any = "True") -> Condition:
@@ -250,7 +262,7 @@ def test_who_was_told_to_stop_by_the_user_is_started_and_not_restarted() -> None
     here.sight.makes(job, "a", 1010.0)
     here.sight.runs("a", 1020.0)
     here.looks()
-    here.job = view(suspend=True)
+    here.job = view(suspended=True)
     here.sight.ends("a", 1100.0, 83, disrupted=True)
     assert here.looks() == []
     here.sight.pods.clear()
@@ -335,7 +347,7 @@ def test_a_job_that_was_at_work_before_this_leader_does_not_start(
 
 
 def test_a_job_that_stood_still_as_its_user_wished_has_not_waited() -> None:
-    here = Leader(job=view(suspend=True))
+    here = Leader(job=view(suspended=True))
     assert here.looks() == []
     here.job = view(TrainingJobStatus(conditions=(condition("Suspended", "Stopped", "False"),)))
     job = here.sight.add("partition")

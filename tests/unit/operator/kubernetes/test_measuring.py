@@ -27,7 +27,7 @@ from atoll_operator.kubernetes.lifecycle import (
 )
 from atoll_operator.kubernetes.measuring import CountedHubs, Levels, Measurements
 from atoll_operator.kubernetes.object_series import Shown, tally_of
-from atoll_operator.kubernetes.training_jobs import JobView
+from atoll_operator.kubernetes.training_jobs import view_of
 from atoll_operator.kubernetes.work_queue import Pass
 from atoll_operator.plan.step_status import Tally
 from atoll_telemetry.families import Family, Kind
@@ -53,9 +53,14 @@ STATUS = TrainingJobStatus(
 
 
 def job(name: str = "digits", status: TrainingJobStatus | None = STATUS, **spec: Any) -> Shown:
+    metadata = {
+        "namespace": "team",
+        "name": name,
+        "uid": f"uid-{name}",
+        "creationTimestamp": "1970-01-01T00:16:40Z",
+    }
     whole = {"strategy": {"type": "SingleMerge"}, **spec}
-    key = Key("team", name)
-    return Shown(JobView(key, f"uid-{name}", "1", 1, 1000.0, False, {}, whole, status))
+    return Shown(replace(view_of({"metadata": metadata, "spec": whole}), status=status))
 
 
 def ended(error: Exception | None = None) -> Pass[Any]:
@@ -263,8 +268,9 @@ def test_what_the_leader_has_counted_counts_more() -> None:
 
 def test_a_name_of_any_letters_is_told_as_it_is() -> None:
     odd = job().view
-    shown = Shown(replace(odd, spec={"strategy": {"type": 'a"b\\c\n'}}))
-    series = scraped(busy(), replace(LEVELS, jobs=(shown, Shown(replace(odd, spec={}, uid="2")))))
+    nothing = Shown(replace(odd, strategy="", uid="2"))
+    shown = Shown(replace(odd, strategy='a"b\\c\n'))
+    series = scraped(busy(), replace(LEVELS, jobs=(shown, nothing)))
     strategies = {dict(it)["strategy"] for it in of(series, "kube_atoll_trainingjob_info")}
     assert strategies == {'a"b\\c\n', ""}
 
