@@ -15,7 +15,6 @@ from typing import Final
 from atoll_api import names
 from atoll_api.problems import InvalidJobError
 from atoll_api.spec import TrainingJob, TrainingJobSpec
-from atoll_api.status import TrainingJobStatus
 from atoll_operator.errors import ApiError, ConflictError, NotFoundError, StrangerError
 from atoll_operator.hearing import Hearing, HubClient
 from atoll_operator.kubernetes.accepting import Accepted, accept, blueprint_of, find_accepted
@@ -61,8 +60,8 @@ class _Known:
     memory: Memory
     first_look: float
     """Of this leader; seconds since the epoch."""
-    counted: TrainingJobStatus | None
-    """The status that metrics have last been told of."""
+    counted: JobView
+    """The version that metrics have last been told of."""
     trail: Trail | None = None
     """The same of its pods."""
     tally: Tally | None = None
@@ -157,7 +156,7 @@ class Controller:
             return None
         known = self._known.get(key)
         if known is None or known.uid != view.uid:
-            known = self._known[key] = _Known(view.uid, Memory(), self._now(), view.status)
+            known = self._known[key] = _Known(view.uid, Memory(), self._now(), view)
         try:
             return await self._look(view, known)
         finally:
@@ -184,8 +183,8 @@ class Controller:
         view = self._views.get(key)
         if view is None or view.uid != known.uid:
             return
-        before, known.counted = known.counted, view.status
-        for it in finished(before, view, known.first_look):
+        before, known.counted = known.counted, view
+        for it in finished(before.status, view, known.first_look):
             self._hands.happened(it)
 
     def _count_steps(self, known: _Known, runtime: KubernetesRuntime) -> None:

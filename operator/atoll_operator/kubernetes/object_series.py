@@ -39,7 +39,6 @@ class Shown:
 
 def series(jobs: Iterable[Shown]) -> Iterator[Metric]:
     """Every family of `metrics.OBJECTS`, with no sample if there is no job."""
-    shown = tuple(jobs)
     rows = {
         metrics.JOB_INFO: _info,
         metrics.JOB_CREATED: _created,
@@ -49,8 +48,12 @@ def series(jobs: Iterable[Shown]) -> Iterator[Metric]:
         metrics.JOB_PROGRESS: _progress,
         metrics.JOB_RESTARTS: _restarts,
     }
-    for family, of_job in rows.items():
-        yield _made(family, (row for it in shown for row in of_job(it)))
+    made = {family: _empty(family) for family in rows}
+    for job in jobs:  # one after another: each is read once, and held no longer
+        for family, of_job in rows.items():
+            for labels, value in of_job(job):
+                made[family].add_metric(labels, value)
+    yield from made.values()
 
 
 def counted_by_state(jobs: Iterable[Shown]) -> Mapping[JobState, int]:
@@ -76,11 +79,8 @@ def tally_of(status: TrainingJobStatus) -> Tally:
     return Tally(dict(listed), restarts)
 
 
-def _made(family: Family, rows: _Rows) -> Metric:
-    made = GaugeMetricFamily(family.name, family.help, labels=[it.name for it in family.labels])
-    for labels, value in rows:
-        made.add_metric(labels, value)
-    return made
+def _empty(family: Family) -> GaugeMetricFamily:
+    return GaugeMetricFamily(family.name, family.help, labels=[it.name for it in family.labels])
 
 
 def _info(job: Shown) -> _Rows:

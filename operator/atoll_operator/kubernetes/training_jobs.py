@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,8 +33,13 @@ class JobView:
     suspended: bool
     spec: bytes
     """JSON: a tenth of what it takes as objects, which would be held for every job there is."""
-    status: TrainingJobStatus | None
-    """None before the first, and where it cannot be read."""
+    told: bytes
+    """The status, likewise; empty before the first."""
+
+    @property
+    def status(self) -> TrainingJobStatus | None:
+        """None before the first, and where it cannot be read."""
+        return _status(self.told)
 
     def parse(self) -> TrainingJob:
         """The job as the types have it.
@@ -64,8 +70,8 @@ def view_of(body: Mapping[str, Any]) -> JobView:
         labels=dict(metadata.get("labels") or {}),
         strategy=str((spec.get("strategy") or {}).get("type", "")),
         suspended=bool(spec.get("suspend")),
-        spec=json.dumps(dict(spec), separators=(",", ":")).encode(),
-        status=_status(body.get("status")),
+        spec=_text(spec),
+        told=_text(body["status"]) if body.get("status") else b"",
     )
 
 
@@ -86,10 +92,15 @@ def seconds_of(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
-def _status(document: Mapping[str, Any] | None) -> TrainingJobStatus | None:
-    if not document:
+def _text(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(document), separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=64)  # one pass looks at it many times
+def _status(text: bytes) -> TrainingJobStatus | None:
+    if not text:
         return None
     try:
-        return TrainingJobStatus.from_document(document)
+        return TrainingJobStatus.from_document(json.loads(text))
     except ValidationError:  # of another version, or by another hand: it is written anew
         return None

@@ -44,7 +44,7 @@ def view(status: TrainingJobStatus | None = None, *, suspended: bool = False) ->
         strategy="ExpertEnsemble",
         suspended=suspended,
         spec=b"{}",
-        status=status,
+        told=status.model_dump_json(exclude_none=True).encode() if status else b"",
     )
 
 

@@ -60,7 +60,8 @@ def job(name: str = "digits", status: TrainingJobStatus | None = STATUS, **spec:
         "creationTimestamp": "1970-01-01T00:16:40Z",
     }
     whole = {"strategy": {"type": "SingleMerge"}, **spec}
-    return Shown(replace(view_of({"metadata": metadata, "spec": whole}), status=status))
+    told = {"status": status.to_document()} if status else {}
+    return Shown(view_of({"metadata": metadata, "spec": whole, **told}))
 
 
 def ended(error: Exception | None = None) -> Pass[Any]:
