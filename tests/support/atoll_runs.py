@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,8 +110,9 @@ def children_of(folder: Path, step: str = "") -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if any(argument.startswith(wanted) for argument in command):
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                # A worker that was made by a fork has its arguments in one string.
+                if any(it.startswith(wanted) for it in re.split("[\0 ]", command)):
                     found.append(int(entry.name))
     return found
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import time
-from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +21,14 @@ from atoll_api.names import StepName
 from atoll_operator.errors import FolderError
 from atoll_operator.last_words import MESSAGE_BYTES, last_words
 from atoll_operator.local.folder import folder_errors
+from atoll_operator.local.nursery import Nursery, Spawned, Wish
 from atoll_operator.local.options import Timing
 from atoll_operator.local.places import Places
 from atoll_operator.plan.model import LIVE_STATES, Child, ChildState
 from atoll_operator.plan.policies.restarts import restarts
 
 
-async def _nothing(_process: Process) -> None:
+async def _nothing(_process: Spawned) -> None:
     """Most children need no attendance."""
 
 
@@ -38,6 +38,9 @@ class Recipe:
 
     name: StepName
     command: tuple[str, ...]
+    """Of a worker."""
+    arguments: tuple[str, ...]
+    """Behind it: which worker, and how."""
     environment: Mapping[str, str]
     log: Path
     max_restarts: int
@@ -46,8 +49,10 @@ class Recipe:
     """The folder's lock: it is free again only when the last child is gone."""
     prepare: Callable[[], None] = lambda: None
     """Called before each attempt."""
-    attend: Callable[[Process], Awaitable[None]] = _nothing
+    attend: Callable[[Spawned], Awaitable[None]] = _nothing
     """Runs beside each attempt and ends with it."""
+    nursery: Nursery | None = None
+    """Who makes it, if that is possible; else it is started as any process is."""
 
 
 class ChildProcess:
@@ -132,23 +137,29 @@ class ChildProcess:
         assert process.returncode is not None
         return self._ended_with(_shell_code(process.returncode), self._last_words(offset))
 
-    async def _spawn(self) -> Process:
+    async def _spawn(self) -> Spawned:
+        recipe = self._recipe
         with self._open_log() as log:
+            if recipe.nursery is not None:
+                wish = Wish(recipe.arguments, recipe.environment, log.fileno(), recipe.inherited_fd)
+                if (born := await recipe.nursery.spawn(wish)) is not None:
+                    return born
             return await asyncio.create_subprocess_exec(
-                *self._recipe.command,
+                *recipe.command,
+                *recipe.arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=STDOUT,
-                env=dict(self._recipe.environment),
+                env=dict(recipe.environment),
                 start_new_session=True,  # Ctrl-C in the terminal is for the parent alone
-                pass_fds=(self._recipe.inherited_fd,),
+                pass_fds=(recipe.inherited_fd,),
             )
 
     def _open_log(self) -> BinaryIO:
         with folder_errors(self._recipe.log):
             return self._recipe.log.open("ab")
 
-    async def _end(self, process: Process) -> None:
+    async def _end(self, process: Spawned) -> None:
         _signal(process, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), self._timing.stop_grace_seconds)
@@ -180,7 +191,7 @@ class ChildProcess:
             stop.cancel()
 
 
-def kill(process: Process) -> None:
+def kill(process: Spawned) -> None:
     """End a child and all that it started, now."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its session is its own, see _spawn
@@ -196,7 +207,7 @@ def _tail(log: Path, offset: int) -> str:
         return ""
 
 
-def _signal(process: Process, number: signal.Signals) -> None:
+def _signal(process: Spawned, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-from asyncio.subprocess import Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from atoll_api.ordering import HubPlace, hub_order
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator.local.child import Recipe, kill
 from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.nursery import Spawned
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.scraping import Scraping
@@ -44,7 +44,8 @@ class HubProcess:
         """How to start it."""
         return Recipe(
             name=names.HUB,
-            command=self.options.command(
+            command=self.options.worker_command,
+            arguments=self.options.arguments(
                 self.folder.order(names.HUB), self.folder.metrics_file(names.HUB)
             ),
             environment=environment,
@@ -63,10 +64,10 @@ class HubProcess:
         order = hub_order(self.papers.job, self.spec, place)
         self.folder.write_order(names.HUB, order)
 
-    async def _attend(self, process: Process) -> None:
+    async def _attend(self, process: Spawned) -> None:
         await asyncio.gather(self._await_ready(process), self.scraping.attend(names.HUB, process))
 
-    async def _await_ready(self, process: Process) -> None:
+    async def _await_ready(self, process: Spawned) -> None:
         """Wait for the ready file; a hub that does not write it in time is ended."""
         try:
             async with asyncio.timeout(self.options.timing.hub_ready_seconds):

@@ -51,11 +51,11 @@ class LocalOptions:
     hub_client: HubClient = progress
     timing: Timing = Timing()
 
-    def command(self, order: Path, metrics_file: Path) -> tuple[str, ...]:
-        """How to start the worker of an order; in the file it says where it can be scraped."""
+    def arguments(self, order: Path, metrics_file: Path) -> tuple[str, ...]:
+        """Of the worker of an order; in the file it says where it can be scraped."""
         metrics = ("--metrics-file", str(metrics_file)) if self.metrics else ()
         debug = ("--debug",) if self.debug else ()
-        return (*self.worker_command, str(order), *metrics, *debug)
+        return (str(order), *metrics, *debug)
 
     def places(self, spec: TrainingJobSpec) -> int:
         """How many steps work at once; two threads on one core thrash (6x measured).

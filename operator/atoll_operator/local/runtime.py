@@ -18,6 +18,7 @@ from atoll_operator.local.child import ChildProcess, Recipe
 from atoll_operator.local.environment import hub_environment, worker_environment
 from atoll_operator.local.folder import RunFolder
 from atoll_operator.local.hub import HubProcess
+from atoll_operator.local.nursery import Nursery, possible
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
 from atoll_operator.local.places import Places
@@ -71,6 +72,9 @@ class LocalRuntime:
         self._start_time = time.time()
         self._changed = asyncio.Event()
         self._places = Places(options.places(job.spec))
+        self._nursery = Nursery() if possible(options.worker_command) else None
+        self._warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._warming.set_result(None)
         self._scraping = Scraping(folder, job.metadata.name, options.metrics)
         self._scraping.prepare()
         self._hub = HubProcess(job.spec, papers, folder, options, self._scraping, self._changed)
@@ -168,6 +172,9 @@ class LocalRuntime:
         if self._hub_child is not None:
             self._hub_child.request_stop()
             await asyncio.gather(self._hub_child.ended(), return_exceptions=True)
+        if self._nursery is not None:
+            await asyncio.gather(self._warming, return_exceptions=True)
+            await self._nursery.close()
 
     async def _listen(self, children: dict[StepName, Child]) -> None:
         address, hub = self._hub.address, self._hub_child
@@ -186,6 +193,8 @@ class LocalRuntime:
                 hub_environment({**os.environ, **tracing.environment()}), self._lock_fd
             )
             self._hub_child = self._supervise(recipe, Places(1))
+            if self._nursery is not None:  # loads while the hub starts
+                self._warming = asyncio.ensure_future(self._nursery.warm(self._environment()))
 
     def _start_step(self, step: Step) -> None:
         running = self._children.get(step.name)
@@ -200,21 +209,27 @@ class LocalRuntime:
         self._hearing.started(step.name)
         self._children[step.name] = self._supervise(self._recipe(step.name), self._places)
 
-    def _recipe(self, name: StepName) -> Recipe:
-        islands, custom = self._job.spec.islands, self._job.spec.task.type == "Custom"
-        inherited = {**os.environ, **tracing.environment()}
+    def _environment(self) -> dict[str, str]:
+        """Of whoever works on a step."""
+        custom = self._job.spec.task.type == "Custom"
         folders = (self._options.base_folder, Path.cwd()) if custom else ()
+        inherited = {**os.environ, **tracing.environment()}
+        return worker_environment(inherited, self._job.spec.islands.threads, folders)
+
+    def _recipe(self, name: StepName) -> Recipe:
         return Recipe(
             name=name,
-            command=self._options.command(
+            command=self._options.worker_command,
+            arguments=self._options.arguments(
                 self._folder.order(name), self._folder.metrics_file(name)
             ),
-            environment=worker_environment(inherited, islands.threads, folders),
+            environment=self._environment(),
             log=self._folder.log(name),
-            max_restarts=islands.max_restarts,
+            max_restarts=self._job.spec.islands.max_restarts,
             inherited_fd=self._lock_fd,
             prepare=partial(self._scraping.begin, name),
             attend=partial(self._scraping.attend, name),
+            nursery=self._nursery,
         )
 
     def _supervise(self, recipe: Recipe, places: Places) -> ChildProcess:

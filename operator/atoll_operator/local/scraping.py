@@ -8,7 +8,6 @@ is ready; here that becomes a target for as long as the process lives.
 import asyncio
 import contextlib
 import json
-from asyncio.subprocess import Process
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from atoll_api import names
 from atoll_api.names import StepName
 from atoll_operator.errors import FolderError
 from atoll_operator.local.folder import RunFolder
+from atoll_operator.local.nursery import Spawned
 
 NAMESPACE: Final = "local"
 """A label that is a Kubernetes namespace on a cluster: no run of this machine is in one."""
@@ -60,7 +60,7 @@ class Scraping:
         """Let no word of a process stand that a new one takes the place of."""
         self.folder.metrics_file(step).unlink(missing_ok=True)
 
-    async def attend(self, step: StepName, process: Process) -> None:
+    async def attend(self, step: StepName, process: Spawned) -> None:
         """Have a process among the targets from its word on until this is cancelled.
 
         A folder that cannot be written costs the targets, not the run.
@@ -70,7 +70,7 @@ class Scraping:
         with contextlib.suppress(FolderError):
             await self._attend(step, process)
 
-    async def _attend(self, step: StepName, process: Process) -> None:
+    async def _attend(self, step: StepName, process: Spawned) -> None:
         try:
             address = await _address(self.folder.metrics_file(step), process.pid)
             self._targets[step] = {"targets": [address], "labels": self._labels(step)}

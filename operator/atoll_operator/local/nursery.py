@@ -1,0 +1,245 @@
+"""Workers of this machine from a process that has loaded what they need: the client's side.
+
+A new process takes seconds to load torch, a fork of one that has done so takes a moment. What
+cannot be done this way (another environment, a nursery that is gone) is a new process instead:
+whoever asks hears None.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+_MESSAGE_BYTES: Final = 1 << 12
+_ANY_TIME: Final = ("TRACEPARENT", "TRACESTATE", "OTEL_")
+"""Variables that nothing reads while it is loaded."""
+_GPU: Final = Path("/dev/nvidiactl")
+
+
+class Spawned(Protocol):
+    """A process that was started: `asyncio.subprocess.Process` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of its session."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it lives; killed by signal N is -N."""
+        ...
+
+    async def wait(self) -> int:
+        """Until it has ended."""
+        ...
+
+    def send_signal(self, signal: int, /) -> None:
+        """Send it one, if it lives.
+
+        Raises:
+            ProcessLookupError: it does not.
+        """
+        ...
+
+
+@dataclass
+class Forked:
+    """A worker that a nursery has made."""
+
+    pid: int
+    lifeline: int
+    """Our end of its standard input."""
+    ended: "asyncio.Future[int]"
+
+    @property
+    def returncode(self) -> int | None:
+        """See `Spawned.returncode`."""
+        return self.ended.result() if self.ended.done() else None
+
+    async def wait(self) -> int:
+        """See `Spawned.wait`."""
+        return await asyncio.shield(self.ended)
+
+    def send_signal(self, number: int, /) -> None:
+        """See `Spawned.send_signal`."""
+        if self.ended.done():
+            raise ProcessLookupError
+        os.kill(self.pid, number)
+
+    def end(self, returncode: int) -> None:
+        """Note how it ended; the first word counts."""
+        if not self.ended.done():
+            self.ended.set_result(returncode)
+            os.close(self.lifeline)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A worker that is wanted.
+
+    Attributes:
+        arguments: of `atoll_worker`.
+        environment: all of it.
+        log: where its output goes.
+        held: a descriptor that it holds open for as long as it lives.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    log: int
+    held: int
+
+
+def possible(command: Sequence[str]) -> bool:
+    """Whether workers of this command can be made so.
+
+    Only Linux tells of the end of a process that is not a child. Where there is a GPU every worker
+    is a process of its own: a driver that was loaded does not survive a fork.
+    """
+    ours = tuple(command) == _worker()
+    return ours and sys.platform == "linux" and not _GPU.exists()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A worker that is being made."""
+
+    lifeline: int
+    answer: "asyncio.Future[Forked]"
+
+
+@dataclass
+class Nursery:
+    """Started with the first worker, and again if it is lost. Needs a running event loop."""
+
+    _socket: socket.socket | None = None
+    _environment: Mapping[str, str] = field(default_factory=dict)
+    _listens: "asyncio.Task[None] | None" = None
+    _asked: dict[int, _Asked] = field(default_factory=dict)
+    _alive: dict[int, Forked] = field(default_factory=dict)
+    _count: int = 0
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def spawn(self, wish: Wish) -> Forked | None:
+        """A worker; None where it has to be a process of its own."""
+        with contextlib.suppress(OSError):
+            await self.warm(wish.environment)
+        if self._socket is None or not _alike(wish.environment, self._environment):
+            return None
+        theirs, ours = os.pipe()
+        try:
+            return await self._ask(self._socket, wish, theirs, ours)
+        except OSError:
+            os.close(ours)
+            return None
+        finally:
+            os.close(theirs)
+
+    async def warm(self, environment: Mapping[str, str]) -> None:
+        """Start it, if it is not there: workers of this environment will be asked for."""
+        async with self._opening:
+            if self._socket is None:
+                await self._open(environment)
+
+    async def close(self) -> None:
+        """End it; whoever it has made lives on."""
+        if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_WR)
+        if self._listens is not None:
+            await self._listens
+
+    async def _open(self, environment: Mapping[str, str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *_worker("atoll_worker.nursery"),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,  # what is wrong here a worker will say, too
+                env=dict(environment),
+                start_new_session=True,  # Ctrl-C in the terminal is for the parent alone
+            )
+        ours.setblocking(False)
+        self._socket, self._environment = ours, dict(environment)
+        self._listens = asyncio.create_task(self._listen(ours, process), name="nursery")
+
+    async def _ask(
+        self, nursery: socket.socket, wish: Wish, standard_input: int, lifeline: int
+    ) -> Forked:
+        self._count += 1
+        changed = dict(wish.environment.items() - self._environment.items())
+        request = {
+            "number": self._count,
+            "title": " ".join((*_worker(), *wish.arguments)),
+            "arguments": list(wish.arguments),
+            "changed": changed,
+            "removed": sorted(self._environment.keys() - wish.environment.keys()),
+        }
+        answer: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
+        self._asked[self._count] = _Asked(lifeline, answer)
+        fds = [standard_input, wish.log, wish.held]
+        socket.send_fds(nursery, [json.dumps(request).encode()], fds)
+        return await answer
+
+    async def _listen(self, answers: socket.socket, nursery: asyncio.subprocess.Process) -> None:
+        """Until the nursery is gone."""
+        loop = asyncio.get_running_loop()
+        with answers, contextlib.suppress(OSError):
+            while content := await loop.sock_recv(answers, _MESSAGE_BYTES):
+                self._hear(json.loads(content))
+        self._socket = None
+        for unanswered in self._asked.values():
+            unanswered.answer.set_exception(ConnectionResetError("the nursery is gone"))
+        self._asked.clear()
+        for orphan in list(self._alive.values()):
+            self._follow(orphan)
+        await nursery.wait()
+
+    def _hear(self, said: Mapping[str, int]) -> None:
+        pid = said["pid"]
+        if "returncode" in said:
+            self._alive.pop(pid).end(said["returncode"])
+            return
+        asked = self._asked.pop(said["number"])
+        born = Forked(pid, asked.lifeline, asyncio.get_running_loop().create_future())
+        self._alive[pid] = born
+        if not asked.answer.done():  # nor has whoever asked gone
+            asked.answer.set_result(born)
+
+    def _follow(self, orphan: Forked) -> None:
+        """Nobody will say how it ended, but the kernel says when: it counts as killed."""
+        loop = asyncio.get_running_loop()
+
+        def gone(fd: int | None = None) -> None:
+            if fd is not None:
+                loop.remove_reader(fd)
+                os.close(fd)
+            self._alive.pop(orphan.pid, None)
+            orphan.end(-signal.SIGKILL)
+
+        try:
+            fd = os.pidfd_open(orphan.pid)
+        except ProcessLookupError:
+            gone()
+            return
+        loop.add_reader(fd, gone, fd)
+
+
+def _worker(module: str = "atoll_worker") -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", module)
+
+
+def _alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether a process of one environment loads what one of the other does."""
+    return _read_early(one) == _read_early(other)
+
+
+def _read_early(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: it for name, it in environment.items() if not name.startswith(_ANY_TIME)}
