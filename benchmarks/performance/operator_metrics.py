@@ -12,20 +12,18 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from costs import cpu_of
 from figures import Figure, Target, median, parser, tell, worst
 
 from atoll_api import names
 from atoll_api.status import Condition, Progress, StepStatus, TrainingJobStatus
-from atoll_operator.kubernetes.api import Key
 from atoll_operator.kubernetes.lifecycle import begin, follow
 from atoll_operator.kubernetes.measuring import Levels, Measurements
 from atoll_operator.kubernetes.object_series import Shown
 from atoll_operator.kubernetes.observing import Scene
 from atoll_operator.kubernetes.projection import SeenPod, project_job, project_pod
-from atoll_operator.kubernetes.training_jobs import JobView
+from atoll_operator.kubernetes.training_jobs import JobView, view_of
 
 ISLANDS = 4
 SINCE = "2026-01-01T00:00:00Z"
@@ -59,8 +57,14 @@ def view(name: str) -> JobView:
         islands_ready=f"0/{ISLANDS}",
         progress=Progress(percent=50),
     )
-    spec: dict[str, Any] = {"strategy": {"type": "IterativeMerge"}}
-    return JobView(Key("team", name), f"uid-{name}", "1", 1, 0.0, False, {}, spec, status)
+    metadata = {
+        "namespace": "team",
+        "name": name,
+        "uid": f"uid-{name}",
+        "creationTimestamp": SINCE,
+    }
+    spec = {"strategy": {"type": "IterativeMerge"}}
+    return view_of({"metadata": metadata, "spec": spec, "status": status.to_document()})
 
 
 def scene(islands: int) -> Scene:

@@ -62,7 +62,7 @@ def hub(kubectl: Kubectl, atoll: Atoll, tmp_path: Path, worker_image: str) -> Ac
         worker_image, "nobody", "nobody-0", {"app": "nobody"}, image_pull_policy="IfNotPresent"
     )
     accepted = asyncio.run(_accept(kubectl, view, settings))
-    kubectl.apply(*surroundings(blueprint_of(accepted.resolved, view, settings)))
+    kubectl.apply(*surroundings(blueprint_of(accepted.resolved(), view, settings)))
     wait_for(kubectl, "statefulset/digits-hub", "readyReplicas", 1)
     return accepted
 
@@ -70,7 +70,7 @@ def hub(kubectl: Kubectl, atoll: Atoll, tmp_path: Path, worker_image: str) -> Ac
 @contextmanager
 def evaluation(kubectl: Kubectl, accepted: Accepted) -> Iterator[ExchangeClient]:
     """The exchange, as whoever publishes the report."""
-    resolved = accepted.resolved
+    resolved = accepted.resolved()
     secret = names.identity_object("digits", resolved.fingerprint, 0)
     data = json.loads(kubectl.run("get", "secret", secret, "-o", "json"))["data"]
     certificate, key = (base64.b64decode(data[f"evaluate.{it}"]) for it in ("crt", "key"))

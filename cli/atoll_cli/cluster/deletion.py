@@ -11,7 +11,7 @@ def what_goes(job: JobOnCluster) -> list[str]:
 
 
 def _artifacts(job: JobOnCluster) -> str:
-    storage = job.view.spec.get("artifacts", {}).get("storage", {})
+    storage = job.view.document()["spec"].get("artifacts", {}).get("storage", {})
     kept = _counted(job)
     match storage.get("type", "EmptyDir"):
         case "ObjectStore":

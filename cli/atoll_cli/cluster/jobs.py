@@ -116,7 +116,7 @@ async def suspend(api: Api, place: Place, name: str, *, wanted: bool) -> bool:
     if known.status.state in ("Complete", "Failed"):
         verb = "suspend" if wanted else "resume"
         raise CliError(f"{name}: is {known.status.state}: there is nothing to {verb}")
-    if bool(known.view.spec.get("suspend")) == wanted:
+    if known.view.suspended == wanted:
         return False
     await api.merge_patch(TRAINING_JOBS, known.view.key, {"spec": {"suspend": wanted}})
     return True

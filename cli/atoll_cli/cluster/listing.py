@@ -43,7 +43,7 @@ def document(job: JobOnCluster) -> dict[str, Any]:
 
 
 def _row(job: JobOnCluster, now: float) -> tuple[Text, ...]:
-    spec, status = job.view.spec, job.view.status
+    status = job.view.status
     unknown = _UNREADABLE if job.heard else "Pending"
     state = "Deleting" if job.view.deleting else status.state if status else unknown
     eta = status.progress.eta_seconds if status else None
@@ -51,7 +51,7 @@ def _row(job: JobOnCluster, now: float) -> tuple[Text, ...]:
         Text(job.view.key.namespace),
         Text(job.name),
         Text(state, style=_STYLES.get(state, "")),
-        Text(str(spec.get("strategy", {}).get("type", ""))),
+        Text(job.view.strategy),
         Text(status.islands_ready if status else ""),
         Text(f"{status.progress.percent} %" if status else ""),
         Text(duration(eta) if eta else ""),
