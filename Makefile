@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := api telemetry operator worker cli tools charts benchmarks examples tests
 OUT ?= runs/digits
+CLUSTER_TESTS ?=
 
 export OMP_NUM_THREADS ?= 1
 
@@ -96,9 +97,9 @@ cluster-logs: $(READY) ## Show the last lines of its components, and what is not
 cluster-images: $(READY) ## Build Atoll's images from the code as it is, and load them into it
 	@$(BIN)/python -m tools.cluster images
 
-cluster-test: $(READY) ## Run the tests that need a cluster; without root they are skipped
+cluster-test: $(READY) ## Run the tests that need a cluster; without root they are skipped (CLUSTER_TESTS="-m smoke": a few)
 	@$(BIN)/python -m tools.cluster up --images --if-possible
-	$(BIN)/pytest tests/cluster
+	$(BIN)/pytest $(CLUSTER_TESTS) tests/cluster
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

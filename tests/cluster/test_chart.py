@@ -96,6 +96,7 @@ def test_two_operators_are_ready_and_one_leads(kubectl: Kubectl, release: Releas
     )
 
 
+@pytest.mark.smoke
 def test_helm_test_says_that_it_works(kubectl: Kubectl, release: Release) -> None:
     said = release.run("test", "--logs")
     assert "atoll.dev/v1alpha1 is served" in said

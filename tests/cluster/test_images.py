@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from kubectl import Document, Kubectl, python_pod
 
 from atoll_api.exit_codes import ExitCode
@@ -42,6 +43,7 @@ def entered(name: str, image: str, *arguments: str) -> Document:
     return pod
 
 
+@pytest.mark.smoke
 def test_the_worker_trains(kubectl: Kubectl, worker_image: str) -> None:
     kubectl.apply(python_pod("trains", worker_image, TRAIN))
     code, log = kubectl.ended("trains", seconds=120)
@@ -64,6 +66,7 @@ def test_the_worker_starts_from_the_path_of_an_order(kubectl: Kubectl, worker_im
     assert state["message"] == log
 
 
+@pytest.mark.smoke
 def test_the_operator_is_small_and_not_root(kubectl: Kubectl, operator_image: str) -> None:
     kubectl.apply(python_pod("operator", operator_image, OPERATOR))
     assert kubectl.ended("operator") == (0, "65532 None None\n")

@@ -80,6 +80,7 @@ def guarded(lab: Kubectl) -> Iterator[Mapping[str, Any]]:
     lab.run("delete", "trainingjob", JOB)
 
 
+@pytest.mark.smoke
 def test_who_has_no_certificate_of_the_job_is_told_nothing(
     lab: Kubectl, guarded: Mapping[str, Any], worker_image: str
 ) -> None:

@@ -47,6 +47,7 @@ SINGLE: Mapping[str, Any] = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("name", "spec"),
     [("ensemble", ENSEMBLE), ("iterative", ITERATIVE), ("single", SINGLE)],
@@ -185,6 +186,7 @@ def test_a_mistake_in_the_data_ends_the_job_at_once(lab: Kubectl) -> None:
     lab.run("delete", "trainingjob", "nodata")
 
 
+@pytest.mark.smoke
 def test_what_the_types_refuse_is_told_with_every_problem(lab: Kubectl) -> None:
     submit(lab, "wrong", **{**ENSEMBLE, "islands.overrides": [{"island": 7}], "seed": 1})
     status = until(lab, "wrong", in_state("Failed"), 30)
@@ -200,6 +202,7 @@ def test_a_name_as_long_as_may_be(lab: Kubectl) -> None:
     lab.run("delete", "trainingjob", name)
 
 
+@pytest.mark.smoke
 def test_a_job_that_is_deleted_leaves_nothing(lab: Kubectl) -> None:
     submit(lab, "gone", **LONG)
     until(lab, "gone", trains(0), 180)
