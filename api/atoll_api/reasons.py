@@ -22,7 +22,9 @@ StepFailed = Literal[
 """A step that is no island is given up: its name, and `Failed`."""
 FailedReason = Literal["Invalid", "HubLost", "QuorumLost", "DeadlineExceeded"] | StepFailed
 RunningReason = Literal["Partitioning", "Training", "Merging", "Evaluating"]
-PausedReason = Literal["StartingHub", "ObjectRefused", "Stopped", "Complete"] | FailedReason
+PausedReason = (
+    Literal["StartingHub", "Waiting", "ObjectRefused", "Stopped", "Complete"] | FailedReason
+)
 Reason = (
     Literal["Valid", "IslandLost", "Finished", "NoLongerSo", "Resumed"]
     | RunningReason
@@ -68,6 +70,7 @@ EXPLANATIONS: Final[tuple[Explanation, ...]] = (
     Explanation("Running", "True", "Merging", "All islands are done, and their last weights become one model."),
     Explanation("Running", "True", "Evaluating", "The models are being scored."),
     Explanation("Running", "False", "StartingHub", "The hub has not answered yet, or not again; everything else waits for it. The message says what its pod waits for.", "Nothing for a minute. Then: an image that cannot be had, a claim that no storage class fills, a node with room, or an object store that the hub cannot reach (`network.egress`)."),
+    Explanation("Running", "False", "Waiting", "No step works: each that could waits for something outside of the job. The message names one and what it waits for.", "A queue admits it in its turn; a node with room, an image or a claim is yours to provide. It goes on by itself."),
     Explanation("Running", "False", "ObjectRefused", "The cluster does not take an object that the job needs: a policy or an admission webhook forbids it, a quota counts it, or an object of somebody else has its name. The message has the object and the cluster's own words.", "Mend what they say, in the cluster or in the job's template. The operator tries again, at least once a minute; a template cannot change, so for that delete the job and submit it again."),
     Explanation("Running", "False", "Stopped", "The job is suspended; see `Suspended`."),
     Explanation("Running", "False", "Complete", "The job has ended; see `Complete`."),

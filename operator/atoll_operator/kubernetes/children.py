@@ -129,7 +129,7 @@ def _held(job: SeenJob, attempts: list[SeenPod]) -> Child | None:
     if job.deleting:
         return _STOPPED
     who = f"the queue {job.queue} to admit it" if job.queue else "whoever has suspended its Job"
-    return Child(ChildState.STARTING, message=f"waits for {who}")
+    return Child(ChildState.STARTING, message=f"waits for {who}", held=True)
 
 
 def _given_up(attempts: list[SeenPod], failures: int, why: str) -> Child:
@@ -151,7 +151,8 @@ def _going_on(name: str, attempts: list[SeenPod], failures: int, troubles: Troub
     in_trouble = in_trouble or (waits.name if waits else name) in troubles
     if last is not None and not in_trouble:
         return Child(ChildState.RESTARTING, failures, last.exit_code, last.message)
-    return Child(ChildState.STARTING, failures, _code(last), message or _NO_POD)
+    said = message or _NO_POD
+    return Child(ChildState.STARTING, failures, _code(last), said, held=in_trouble)
 
 
 def _is_ending(pod: SeenPod) -> bool:

@@ -63,6 +63,8 @@ class Child:
     """The last log line of that attempt, or what the child waits for."""
     since: float | None = None
     """When the present attempt began, in seconds since the epoch."""
+    held: bool = False
+    """Whether it waits for something outside of the job: a queue, a node, an image, a claim."""
 
 
 LIVE_STATES = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.RESTARTING})

@@ -158,6 +158,8 @@ def _phase(seen: Level, observed: Observed) -> Claim:
         waits = observed.hub.child.message if observed.hub.child else ""
         why = f"the hub is starting: {waits}" if waits else "the hub is starting"
         return conditions.not_running("StartingHub", why)
+    if waits := _all_are_held(seen, observed):
+        return conditions.not_running("Waiting", waits)
     if not seen.done(names.PARTITION):
         return conditions.running("Partitioning", "the data are being divided")
     if seen.ready(seen.steps[-1]):
@@ -166,6 +168,16 @@ def _phase(seen: Level, observed: Observed) -> Claim:
         return conditions.running("Merging", "the islands' last weights become one model")
     done, count = len(seen.islands(Fate.DONE)), len(seen.islands())
     return conditions.running("Training", f"{done} of {count} islands have finished")
+
+
+def _all_are_held(seen: Level, observed: Observed) -> str:
+    """What the first step that is under way waits for, if none of them works; else empty."""
+    under_way = [step.name for step in (*seen.others(Fate.LIVE), *seen.islands(Fate.LIVE))]
+    children = [observed.children.get(name) for name in under_way]
+    if not all(it is not None and it.held for it in children):
+        return ""
+    first = next((it for it in children if it is not None), None)
+    return f"{under_way[0]} {first.message}" if first else ""
 
 
 def _only_the_merge_is_left(seen: Level) -> bool:
@@ -187,6 +199,7 @@ def _state(seen: Level, observed: Observed, outcome: Outcome) -> JobState:
 
 _PHASES: Mapping[str, JobState] = {
     "StartingHub": "Pending",
+    "Waiting": "Pending",
     "Partitioning": "Running",
     "Training": "Running",
     "Merging": "Merging",

@@ -216,12 +216,14 @@ def test_islands_that_a_failed_job_took_along_have_failed_too() -> None:
 
 def test_islands_without_a_pod_wait_for_theirs() -> None:
     found = children_of_islands(job("islands"), [], {"islands": "its pod cannot be made: quota"})
-    assert found[3] == Child(ChildState.STARTING, message="its pod cannot be made: quota")
+    assert found[3] == Child(
+        ChildState.STARTING, message="its pod cannot be made: quota", held=True
+    )
     assert found.keys() == set(range(5))
 
 
 def test_a_job_that_is_suspended_waits_for_whoever_did_that() -> None:
-    held = Child(ChildState.STARTING, message="waits for whoever has suspended its Job")
+    held = Child(ChildState.STARTING, message="waits for whoever has suspended its Job", held=True)
     assert child("suspended") == held
     queued = replace(job("suspended"), queue="gpus")
     assert child_of(queued, []).message == "waits for the queue gpus to admit it"

@@ -118,6 +118,24 @@ def test_waiting_says_for_what() -> None:
     assert told["router"].message == ""
 
 
+def test_a_job_none_of_whose_steps_gets_on_says_that_it_waits() -> None:
+    queued = Child(ChildState.STARTING, message="waits for the queue gpus to admit it", held=True)
+    made = Child(ChildState.STARTING, message="its container is being made")
+
+    def said(children: dict[str, Child], *bound: str) -> tuple[str, str, str]:
+        world = observed(children, bound)
+        found = status(JOB.spec, world, plan(JOB.spec, world, START), None, START)
+        (running,) = (it for it in found.conditions if it.type == "Running")
+        return found.state, running.reason, running.message
+
+    expected = ("Pending", "Waiting", "partition waits for the queue gpus to admit it")
+    assert said({"partition": queued}) == expected
+    assert said({"partition": made})[:2] == ("Running", "Partitioning")
+    islands = {f"island-{it}": queued for it in range(3)} | {"baseline": queued}
+    assert said(islands, "assignment")[:2] == ("Pending", "Waiting")
+    assert said(islands | {"island-1": RUNNING}, "assignment")[:2] == ("Running", "Training")
+
+
 def test_a_hub_in_trouble_is_shown_and_a_healthy_one_is_not() -> None:
     lost = replace(DEGRADED, hub=Hub(Child(ChildState.FAILED, 10, 65, "the store is damaged")))
 
