@@ -185,7 +185,11 @@ class Nursery:
         answer: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._asked[self._count] = _Asked(lifeline, answer)
         fds = [standard_input, wish.log, wish.held]
-        socket.send_fds(nursery, [json.dumps(request).encode()], fds)
+        try:
+            socket.send_fds(nursery, [json.dumps(request).encode()], fds)
+        except OSError:
+            del self._asked[self._count]
+            raise
         return await answer
 
     async def _listen(self, answers: socket.socket, nursery: asyncio.subprocess.Process) -> None:
@@ -196,7 +200,8 @@ class Nursery:
                 self._hear(json.loads(content))
         self._socket = None
         for unanswered in self._asked.values():
-            unanswered.answer.set_exception(ConnectionResetError("the nursery is gone"))
+            if not unanswered.answer.done():
+                unanswered.answer.set_exception(ConnectionResetError("the nursery is gone"))
         self._asked.clear()
         for orphan in list(self._alive.values()):
             self._follow(orphan)
