@@ -20,7 +20,8 @@ from typing import Final, Protocol
 _MESSAGE_BYTES: Final = 1 << 12
 _ANY_TIME: Final = ("TRACEPARENT", "TRACESTATE", "OTEL_")
 """Variables that nothing reads while it is loaded."""
-_GPU: Final = Path("/dev/nvidiactl")
+_GPUS: Final = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+"""Of NVIDIA, of AMD, and of either below Windows."""
 
 
 class Spawned(Protocol):
@@ -104,7 +105,7 @@ def possible(command: Sequence[str]) -> bool:
     is a process of its own: a driver that was loaded does not survive a fork.
     """
     ours = tuple(command) == _worker()
-    return ours and sys.platform == "linux" and not _GPU.exists()
+    return ours and sys.platform == "linux" and not any(it.exists() for it in _GPUS)
 
 
 @dataclass(frozen=True)
