@@ -137,6 +137,9 @@ class KubernetesRuntime:
             hearing.lost(children)
         else:
             await hearing.listen(address, children)
+        if hub.address is not None and lost_artifacts(hub, spec, previous, hearing.bindings) != hub:
+            hearing.unhear()  # another operator may have heard more, and written it: ask once more
+            await hearing.listen(address, children)
         if hearing.heard:
             hub = lost_artifacts(hub, spec, previous, hearing.bindings)
         measured = hearing.progress.get(names.EVALUATE)

@@ -11,6 +11,7 @@ from kube_objects import core_event
 from kube_story import NAMESPACE, Cluster, OperatorProcess, run_until, running
 from virtual_time import in_virtual_time
 
+from atoll_api.names import Ref
 from atoll_api.status import Condition
 from atoll_operator.errors import ConflictError, TooManyRequestsError, UnavailableError
 from atoll_operator.kubernetes import controller
@@ -29,6 +30,7 @@ from atoll_operator.kubernetes.resources import (
     STATEFUL_SETS,
     TRAINING_JOBS,
 )
+from atoll_operator.plan.model import Binding
 
 ENSEMBLE = {"islands.count": 2}
 MERGING = {
@@ -210,6 +212,31 @@ async def test_an_island_that_is_given_up_fails_the_job() -> None:
     assert "island-1" in failed.message
 
 
+@pytest.mark.parametrize(("is_bound", "state"), [(True, "Running"), (False, "Failed")])
+@in_virtual_time
+async def test_a_status_that_tells_of_more_than_was_heard_makes_it_ask(
+    *, is_bound: bool, state: str
+) -> None:
+    """Another operator has heard more, and written it; or what was bound is gone with the hub."""
+    cluster = Cluster(held={"digits-island-0", "digits-island-1"})
+    cluster.submit(job_document(**ENSEMBLE))
+    async with running(cluster):
+        await asyncio.sleep(20)
+        key = Key(NAMESPACE, "digits")
+        job = cluster.server.objects(TRAINING_JOBS)[key]
+        artifact = {"name": "experts/0", "digest": "blake3:0", "sizeBytes": 1, "parents": []}
+        told = [*job["status"]["artifacts"], artifact]
+        if is_bound:
+            (bound,) = cluster.hubs.bound.values()
+            bound[Ref("experts/0")] = Binding("blake3:0", 1)
+        cluster.server.put(TRAINING_JOBS, {**job, "status": {**job["status"], "artifacts": told}})
+        await asyncio.sleep(20)
+    status = cluster.job().status
+    assert status is not None
+    assert status.state == state
+    assert is_bound or _condition(cluster, "Failed").reason == "HubLost"
+
+
 @in_virtual_time
 async def test_why_a_pod_is_refused_is_told_within_ten_seconds_and_while_it_is() -> None:
     cluster = Cluster(held={"digits-partition"})
@@ -327,6 +354,8 @@ async def test_a_queue_admits_a_job_when_it_likes() -> None:
     assert status is not None
     (partition,) = (it for it in status.steps if it.name == "partition")
     assert partition.message == "waits for the queue gpus to admit it"
+    assert status.state == "Pending"
+    assert _condition(cluster, "Running").reason == "Waiting"
     cluster.server.put(JOBS, {**held, "spec": {**held["spec"], "suspend": False}})
     cluster.held.clear()
     assert await run_until(cluster, _another(cluster), "Complete", ENOUGH)
