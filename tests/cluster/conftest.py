@@ -99,7 +99,7 @@ def machine(cluster: Kubectl) -> Machine:
 @pytest.fixture(scope="session")
 def ensemble() -> Mapping[str, Any]:
     """A job of two islands that train long enough to be disturbed."""
-    return {**ENSEMBLE, "training.steps": 3_000}
+    return {**ENSEMBLE, "training.steps": 8_000}
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -9,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from atoll_runs import Run, digests, environment, run_to_end, write_job
+from atoll_runs import Run, children_of, digests, environment, run_to_end, write_job
 
 from atoll_api.exit_codes import ExitCode
 from atoll_operator.local.nursery import Forked, Nursery, Wish, possible
@@ -77,6 +78,30 @@ async def test_it_has_its_own_session_title_and_environment(tmp_path: Path) -> N
             worker.send_signal(signal.SIGTERM)
 
 
+async def test_who_asks_everybody_to_end_means_the_workers(tmp_path: Path) -> None:
+    async with open_nursery() as nursery:
+        worker = await born(nursery, tmp_path, *waiting_worker(tmp_path))
+        assert worker is not None
+        os.kill(parent_of(worker.pid), signal.SIGTERM)
+        worker.send_signal(signal.SIGTERM)
+        assert await worker.wait() == -signal.SIGTERM
+
+
+async def test_a_worker_that_cannot_be_made_costs_nobody_else(tmp_path: Path) -> None:
+    async with open_nursery() as nursery:
+        worker = await born(nursery, tmp_path, *waiting_worker(tmp_path))
+        assert worker is not None
+        maker = parent_of(worker.pid)
+        most = max(int(it) for it in os.listdir(f"/proc/{maker}/fd"))  # noqa: PTH208 - names alone
+        _, hard = resource.prlimit(maker, resource.RLIMIT_NOFILE)
+        # Room for the three that come with the request, and for no other.
+        resource.prlimit(maker, resource.RLIMIT_NOFILE, (most + 4, hard))
+        assert await born(nursery, tmp_path, "any.json") is None
+        assert worker.returncode is None
+        worker.send_signal(signal.SIGKILL)
+        assert await worker.wait() == -signal.SIGKILL
+
+
 async def test_another_environment_needs_a_process_of_its_own(tmp_path: Path) -> None:
     async with open_nursery() as nursery:
         await nursery.warm(environment())
@@ -118,13 +143,26 @@ def test_a_run_whose_nursery_is_killed_ends_as_any_other(tmp_path: Path) -> None
     run.wait_for(lambda status: any(it["state"] == "Running" for it in status.get("islands", ())))
     (nursery,) = nurseries_of(run.process.pid)
     os.kill(nursery, signal.SIGKILL)
+    run.wait_for(lambda _: bool(nurseries_of(run.process.pid) - {nursery}))
+    (another,) = nurseries_of(run.process.pid) - {nursery}
     code, output = run.finish()
     assert code == ExitCode.OK, output
+    assert not lives(another)
     undisturbed = run_to_end(tmp_path, **spec)
     assert weights(folder) == weights(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_no_nursery(tmp_path: Path) -> None:
+    run = Run.start(write_job(tmp_path, **{"training.steps": 100_000}), tmp_path / "killed")
+    run.wait_for(lambda status: any(it["state"] == "Running" for it in status.get("islands", ())))
+    (nursery,) = nurseries_of(run.process.pid)
+    run.process.kill()
+    run.finish()
     deadline = time.monotonic() + BOUND_SECONDS
-    while nurseries_of(run.process.pid):
+    while lives(nursery) or children_of(run.folder):
         assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def weights(folder: Path) -> dict[str, str]:
@@ -138,14 +176,18 @@ def looks(pid: int) -> tuple[str, set[Path]]:
     return (place / "cmdline").read_text(), {it.readlink() for it in (place / "fd").iterdir()}
 
 
-def nurseries_of(parent: int) -> list[int]:
-    found = []
+def lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def nurseries_of(parent: int) -> set[int]:
+    found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 ours = b"atoll_worker.nursery" in (entry / "cmdline").read_bytes()
                 if ours and parent_of(int(entry.name)) == parent:
-                    found.append(int(entry.name))
+                    found.add(int(entry.name))
     return found
 
 

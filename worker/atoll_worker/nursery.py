@@ -6,7 +6,8 @@ input, its log and what else it is to hold open; the answers say which process i
 what it ended. When nobody is at the other end any more, the nursery ends; its workers have lifelines
 of their own.
 
-It computes nothing and starts no thread, so that a fork is as good as a new process.
+It computes nothing, so that a fork is as good as a new process. (OpenBLAS may have started threads for
+`islands.threads`; it ends its own before a fork.)
 """
 
 import gc
@@ -28,6 +29,7 @@ from atoll_worker import __main__ as worker
 _STANDARD_INPUT: Final = 0
 _MESSAGE_BYTES: Final = 1 << 17
 _MOST_FDS: Final = 16
+_ASKED_TO_END: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOADED: Final = (
     "atoll_api.work_order",
     "atoll_worker.context",
@@ -67,6 +69,7 @@ class _Nursery:
 
     control: socket.socket
     alive: dict[int, int] = field(default_factory=dict)
+    pid: int = field(default_factory=os.getpid)
 
     def serve(self) -> Request | None:
         """Make workers until nobody wants any; a worker returns from here with what it is to do."""
@@ -81,26 +84,38 @@ class _Nursery:
                 request = _received(self.control)
                 if request is None:
                     return None
-                if (born := self._born(request)) is None:
+                try:
+                    born = self._born(request)
+                except OSError as error:  # no more processes, or descriptors: others live on
+                    self._say(number=request.number, refused=error.errno or 0)
+                    continue
+                if born is None:
                     return request
                 waiting.register(born, select.POLLIN)
 
     def _born(self, request: Request) -> int | None:
-        """What will tell of its end; None in the new process itself."""
+        """What will tell of its end; None in the new process itself.
+
+        Raises:
+            OSError: it could not be made.
+        """
         ready, own = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(ready)
-            os.setsid()  # who made it may end it with all that it starts
-            self._leave()
-            os.close(own)
-            return None
-        os.close(own)
-        os.read(ready, 1)  # its session is its own now, or it is dead
+        try:
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()  # who made it may end it with all that it starts
+                os.close(ready)
+                self._leave()
+                _become(request)
+                os.close(own)
+                return None
+        finally:
+            if os.getpid() == self.pid:
+                os.close(own)
+                _close(request.fds)
+        os.read(ready, 1)  # it is a worker now, or dead
         os.close(ready)
-        for fd in request.fds:
-            os.close(fd)
-        ended = os.pidfd_open(pid)
+        ended = _told_of(pid)
         self.alive[ended] = pid
         self._say(number=request.number, pid=pid)
         return ended
@@ -119,13 +134,16 @@ class _Nursery:
     def _say(self, **answer: int) -> None:
         try:
             self.control.send(json.dumps(answer).encode())
-        except OSError:  # nobody listens any more: the next look at the socket ends this
+        except BrokenPipeError:  # nobody listens any more: the next look at the socket ends this
             return
 
 
 def main() -> int:
     """Load, and make workers; in a worker, be it to its end."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read as it is loaded; see atoll_worker
+    for number in _ASKED_TO_END:  # whoever asks all of a group to end means the workers
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or nobody could be waited for
     control = socket.socket(fileno=os.dup(_STANDARD_INPUT))
     for name in _LOADED:
         import_module(name)
@@ -134,7 +152,6 @@ def main() -> int:
     request = _Nursery(control).serve()
     if request is None:
         return 0
-    _become(request)
     try:
         return worker.main()
     finally:
@@ -150,9 +167,31 @@ def _received(control: socket.socket) -> Request | None:
     return Request(**said, fds=fds)
 
 
+def _told_of(pid: int) -> int:
+    """A descriptor that tells of the end of a child.
+
+    Raises:
+        OSError: there is none; nor is there a child any more.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
 def _become(request: Request) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    if "numpy.random" in sys.modules:  # of a task that draws from it: not the same on every island
+        sys.modules["numpy.random"].seed()
     standard_input, log, *others = request.fds
     os.dup2(standard_input, 0)
     os.dup2(log, 1)

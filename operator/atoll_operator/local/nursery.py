@@ -20,8 +20,17 @@ from typing import Final, Protocol
 _MESSAGE_BYTES: Final = 1 << 12
 _ANY_TIME: Final = ("TRACEPARENT", "TRACESTATE", "OTEL_")
 """Variables that nothing reads while it is loaded."""
-_GPUS: Final = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-"""Of NVIDIA, of AMD, and of either below Windows."""
+_GPUS: Final = (
+    "/dev/nvidiactl",
+    "/proc/driver/nvidia",
+    "/sys/module/nvgpu",
+    "/dev/kfd",
+    "/dev/dxg",
+)
+"""Of NVIDIA (whose device may appear with its first use), of AMD, and of either below Windows."""
+_LOOK_SECONDS: Final = 0.2
+_BORN_SECONDS: Final = 120.0
+"""How long to wait for a worker: a nursery that loads from a slow disk takes its time, too."""
 
 
 class Spawned(Protocol):
@@ -105,7 +114,16 @@ def possible(command: Sequence[str]) -> bool:
     is a process of its own: a driver that was loaded does not survive a fork.
     """
     ours = tuple(command) == _worker()
-    return ours and sys.platform == "linux" and not any(it.exists() for it in _GPUS)
+    return ours and _tells_of_ends() and not any(Path(it).exists() for it in _GPUS)
+
+
+def _tells_of_ends() -> bool:
+    """Whether kernel and Python have pidfds: not before Linux 5.3, nor in every build of Python."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,7 @@ class Nursery:
     """Started with the first worker, and again if it is lost. Needs a running event loop."""
 
     _socket: socket.socket | None = None
+    _process: asyncio.subprocess.Process | None = None
     _environment: Mapping[str, str] = field(default_factory=dict)
     _listens: "asyncio.Task[None] | None" = None
     _asked: dict[int, _Asked] = field(default_factory=dict)
@@ -151,15 +170,20 @@ class Nursery:
 
     async def close(self) -> None:
         """End it; whoever it has made lives on."""
-        if self._socket is not None:
-            self._socket.shutdown(socket.SHUT_WR)
+        self._end()
         if self._listens is not None:
             await self._listens
+
+    def _end(self) -> None:
+        """Now, whatever it does: it keeps nothing."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)  # its own method may take its end away
 
     async def _open(self, environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            process = await asyncio.create_subprocess_exec(
+            self._process = await asyncio.create_subprocess_exec(
                 *_worker("atoll_worker.nursery"),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
@@ -169,7 +193,7 @@ class Nursery:
             )
         ours.setblocking(False)
         self._socket, self._environment = ours, dict(environment)
-        self._listens = asyncio.create_task(self._listen(ours, process), name="nursery")
+        self._listens = asyncio.create_task(self._listen(ours, self._process), name="nursery")
 
     async def _ask(
         self, nursery: socket.socket, wish: Wish, standard_input: int, lifeline: int
@@ -191,24 +215,41 @@ class Nursery:
         except OSError:
             del self._asked[self._count]
             raise
-        return await answer
+        try:
+            async with asyncio.timeout(_BORN_SECONDS):
+                return await answer
+        except TimeoutError:
+            self._end()  # and with it whatever it still makes: nobody holds its lifeline
+            raise ConnectionResetError("the nursery does not answer") from None
 
     async def _listen(self, answers: socket.socket, nursery: asyncio.subprocess.Process) -> None:
         """Until the nursery is gone."""
         loop = asyncio.get_running_loop()
-        with answers, contextlib.suppress(OSError):
-            while content := await loop.sock_recv(answers, _MESSAGE_BYTES):
-                self._hear(json.loads(content))
-        self._socket = None
+        try:
+            with answers:
+                while content := await _received(loop, answers):
+                    self._hear(json.loads(content))
+        finally:
+            self._end()
+            self._socket = None
+            self._let_go()
+        await nursery.wait()
+
+    def _let_go(self) -> None:
+        """Of a nursery that is gone: fail what was asked of it, and follow what it has made."""
         for unanswered in self._asked.values():
             if not unanswered.answer.done():
                 unanswered.answer.set_exception(ConnectionResetError("the nursery is gone"))
         self._asked.clear()
         for orphan in list(self._alive.values()):
             self._follow(orphan)
-        await nursery.wait()
 
     def _hear(self, said: Mapping[str, int]) -> None:
+        if "refused" in said:
+            refused = self._asked.pop(said["number"]).answer
+            if not refused.done():
+                refused.set_exception(OSError(said["refused"], os.strerror(said["refused"])))
+            return
         pid = said["pid"]
         if "returncode" in said:
             self._alive.pop(pid).end(said["returncode"])
@@ -220,22 +261,30 @@ class Nursery:
             asked.answer.set_result(born)
 
     def _follow(self, orphan: Forked) -> None:
-        """Nobody will say how it ended, but the kernel says when: it counts as killed."""
-        loop = asyncio.get_running_loop()
-
-        def gone(fd: int | None = None) -> None:
-            if fd is not None:
-                loop.remove_reader(fd)
-                os.close(fd)
-            self._alive.pop(orphan.pid, None)
-            orphan.end(-signal.SIGKILL)
-
-        try:
-            fd = os.pidfd_open(orphan.pid)
-        except ProcessLookupError:
-            gone()
+        """Nobody will say how it ended, but it can be seen that it did: it counts as killed."""
+        if _lives(orphan.pid):
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._follow, orphan)
             return
-        loop.add_reader(fd, gone, fd)
+        if self._alive.get(orphan.pid) is orphan:
+            del self._alive[orphan.pid]
+        orphan.end(-signal.SIGKILL)
+
+
+async def _received(loop: asyncio.AbstractEventLoop, answers: socket.socket) -> bytes:
+    """The next answer; none when there will be none."""
+    try:
+        return await loop.sock_recv(answers, _MESSAGE_BYTES)
+    except ConnectionResetError:  # said once, before what was answered until then
+        return await loop.sock_recv(answers, _MESSAGE_BYTES)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there that has not ended: where there is no init, the dead stay."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def _worker(module: str = "atoll_worker") -> tuple[str, ...]:

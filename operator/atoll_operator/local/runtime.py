@@ -72,7 +72,9 @@ class LocalRuntime:
         self._start_time = time.time()
         self._changed = asyncio.Event()
         self._places = Places(options.places(job.spec))
-        self._nursery = Nursery() if possible(options.worker_command) else None
+        self._nursery = (
+            Nursery() if possible(options.worker_command) and not options.debug else None
+        )
         self._warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._warming.set_result(None)
         self._scraping = Scraping(folder, job.metadata.name, options.metrics)
