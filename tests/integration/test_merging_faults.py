@@ -1,6 +1,5 @@
 """Islands that exchange weights, each killed in each phase of a round: the same bits at the end."""
 
-import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 import held_tasks
 import pytest
-from atoll_runs import Run, children_of, digests, run_to_end, write_job
+from atoll_runs import Run, digests, run_to_end, write_job
 from held_tasks import MARK, HeldClassifier, Hold
 
 from atoll_api.exit_codes import ExitCode
@@ -49,11 +48,6 @@ def waiting(island: int, other: int) -> Callable[[Mapping[str, Any]], bool]:
     return reached
 
 
-def tell(run: Run, step: str, number: signal.Signals) -> None:
-    for pid in children_of(run.folder, step):
-        os.kill(pid, number)
-
-
 @dataclass(frozen=True)
 class Fault:
     """What happens to a run when one island has done so many steps, and is held there."""
@@ -78,21 +72,21 @@ def killed(run: Run, hold: Hold) -> None:
 
 def while_serving(run: Run, hold: Hold) -> None:
     """It has bound its weights and served nobody yet: its neighbour still trains."""
-    tell(run, "island-2", signal.SIGSTOP)
+    run.tell_child("island-2", signal.SIGSTOP)
     hold.release()
     run.wait_for(waiting(1, 2))
     run.kill_child("island-1")
-    tell(run, "island-2", signal.SIGCONT)
+    run.tell_child("island-2", signal.SIGCONT)
 
 
 def while_pulling(run: Run, hold: Hold) -> None:
     """Its neighbour has bound its weights, and answers no more."""
     run.wait_for(waiting(2, 0))
-    tell(run, "island-2", signal.SIGSTOP)
+    run.tell_child("island-2", signal.SIGSTOP)
     hold.release()
     run.wait_for(waiting(1, 2))
     run.kill_child("island-1")
-    tell(run, "island-2", signal.SIGCONT)
+    run.tell_child("island-2", signal.SIGCONT)
 
 
 def while_merging(run: Run, hold: Hold) -> None:
@@ -169,10 +163,10 @@ def test_an_island_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def late(run: Run, hold: Hold) -> None:
-    tell(run, "island-1", signal.SIGSTOP)
+    run.tell_child("island-1", signal.SIGSTOP)
     hold.release()
     run.wait_for(lambda status: "without island 1" in str(status))
-    tell(run, "island-1", signal.SIGCONT)
+    run.tell_child("island-1", signal.SIGCONT)
 
 
 def test_an_island_that_is_late_merges_with_nobody_and_comes_back(tmp_path: Path) -> None:
@@ -209,11 +203,11 @@ def classifier(folder: Path, strategy: dict[str, Any]) -> dict[str, Any]:
 
 def before_the_statistics(run: Run, hold: Hold) -> None:
     """Its last weights are bound, and the mean of all is not."""
-    tell(run, "merge", signal.SIGSTOP)
+    run.tell_child("merge", signal.SIGSTOP)
     hold.release()
     run.wait_for(lambda status: "waits for the mean" in message_of(status, 1))
     run.kill_child("island-1")
-    tell(run, "merge", signal.SIGCONT)
+    run.tell_child("merge", signal.SIGCONT)
 
 
 def message_of(status: Mapping[str, Any], island: int) -> str:

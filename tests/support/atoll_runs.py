@@ -91,11 +91,14 @@ class Run:
         self.process.send_signal(number)
 
     def kill_child(self, step: str) -> None:
-        """SIGKILL the process of one step."""
-        pids = children_of(self.folder, step)
-        assert pids, f"{step} does not run"
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        """SIGKILL the process of one step, once there is one."""
+        self.tell_child(step, signal.SIGKILL)
+
+    def tell_child(self, step: str, number: int) -> None:
+        """Send it a signal, once it is there: steps are started one after another."""
+        self.wait_for(lambda _: bool(children_of(self.folder, step)))
+        for pid in children_of(self.folder, step):
+            os.kill(pid, number)
 
     def finish(self) -> tuple[int, str]:
         """Wait for the end: exit code and output."""
