@@ -13,6 +13,7 @@ import pytest
 from atoll_runs import Run, children_of, digests, environment, run_to_end, write_job
 
 from atoll_api.exit_codes import ExitCode
+from atoll_api.names import ENV_LIFELINE
 from atoll_operator.local.nursery import Forked, Nursery, Wish, possible
 from atoll_operator.local.options import LocalOptions
 
@@ -35,11 +36,16 @@ async def open_nursery() -> AsyncIterator[Nursery]:
         await nursery.close()
 
 
+def usual() -> dict[str, str]:
+    """With a lifeline: a worker ends with the tests, however those end."""
+    return environment() | {ENV_LIFELINE: "1"}
+
+
 async def born(
     nursery: Nursery, folder: Path, *arguments: str, other: Mapping[str, str] = {}
 ) -> Forked | None:
     with (folder / "log").open("ab") as log, (folder / "lock").open("wb") as lock:
-        wish = Wish(arguments, environment() | dict(other), log.fileno(), lock.fileno())
+        wish = Wish(arguments, usual() | dict(other), log.fileno(), lock.fileno())
         return await nursery.spawn(wish)
 
 
@@ -104,7 +110,7 @@ async def test_a_worker_that_cannot_be_made_costs_nobody_else(tmp_path: Path) ->
 
 async def test_another_environment_needs_a_process_of_its_own(tmp_path: Path) -> None:
     async with open_nursery() as nursery:
-        await nursery.warm(environment())
+        await nursery.warm(usual())
         other = {"OMP_NUM_THREADS": "7"}
         assert await born(nursery, tmp_path, "any.json", other=other) is None
 
@@ -125,9 +131,7 @@ async def test_a_nursery_that_is_killed_takes_nobody_along(tmp_path: Path) -> No
 
 async def test_a_worker_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
     async with open_nursery() as nursery:
-        lifeline = {"ATOLL_LIFELINE": "1"}
-        await nursery.warm(environment() | lifeline)
-        worker = await born(nursery, tmp_path, *waiting_worker(tmp_path), other=lifeline)
+        worker = await born(nursery, tmp_path, *waiting_worker(tmp_path))
         assert worker is not None
         os.close(worker.lifeline)  # as the kernel does when a run is killed
         worker.lifeline = os.open(os.devnull, os.O_RDONLY)
