@@ -102,7 +102,9 @@ async def test_a_worker_that_cannot_be_made_costs_nobody_else(tmp_path: Path) ->
         _, hard = resource.prlimit(maker, resource.RLIMIT_NOFILE)
         # Room for the three that come with the request, and for no other.
         resource.prlimit(maker, resource.RLIMIT_NOFILE, (most + 4, hard))
+        held = looks(maker)[1]
         assert await born(nursery, tmp_path, "any.json") is None
+        assert looks(maker)[1] == held, "it holds neither log nor lock of whom it could not make"
         assert worker.returncode is None
         worker.send_signal(signal.SIGKILL)
         assert await worker.wait() == -signal.SIGKILL

@@ -99,8 +99,10 @@ class _Nursery:
         Raises:
             OSError: it could not be made.
         """
-        ready, own = os.pipe()
+        opened = list(request.fds)
         try:
+            ready, own = os.pipe()
+            opened += (ready, own)
             pid = os.fork()
             if pid == 0:
                 os.setsid()  # who made it may end it with all that it starts
@@ -109,12 +111,12 @@ class _Nursery:
                 _become(request)
                 os.close(own)
                 return None
+            os.close(own)
+            opened.remove(own)
+            os.read(ready, 1)  # it is a worker now, or dead
         finally:
             if os.getpid() == self.pid:
-                os.close(own)
-                _close(request.fds)
-        os.read(ready, 1)  # it is a worker now, or dead
-        os.close(ready)
+                _close(opened)
         ended = _told_of(pid)
         self.alive[ended] = pid
         self._say(number=request.number, pid=pid)

@@ -172,12 +172,13 @@ def _phase(seen: Level, observed: Observed) -> Claim:
 
 def _all_are_held(seen: Level, observed: Observed) -> str:
     """What the first step that is under way waits for, if none of them works; else empty."""
-    under_way = [step.name for step in (*seen.others(Fate.LIVE), *seen.islands(Fate.LIVE))]
-    children = [observed.children.get(name) for name in under_way]
-    if not all(it is not None and it.held for it in children):
-        return ""
-    first = next((it for it in children if it is not None), None)
-    return f"{under_way[0]} {first.message}" if first else ""
+    waits = ""
+    for step in (*seen.others(Fate.LIVE), *seen.islands(Fate.LIVE)):
+        child = observed.children.get(step.name)
+        if child is None or not child.held:
+            return ""
+        waits = waits or f"{step.name} {child.message}"
+    return waits
 
 
 def _only_the_merge_is_left(seen: Level) -> bool:
