@@ -4,7 +4,8 @@ Roles are functions `run(order, context)`. The real context speaks gRPC to the h
 (`exchange.client`); the one in memory (`exchange.memory`) passes the same suite in `tests/ports`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from atoll_api.names import Ref
 from atoll_api.spec.exchange import Encoding
 from atoll_api.status import Metric
+from atoll_worker.errands import Errands, ThreadOfErrands
 from atoll_worker.exchange.traffic import Traffic
 from atoll_worker.tally import Tally
 
@@ -202,3 +204,7 @@ class Context:
     """For the process that merges."""
     tally: Tally = field(default_factory=Tally)
     """Where a role counts what it does; one that counts nothing, unless somebody looks."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds."""
+    errands: Callable[[str], Errands] = ThreadOfErrands
+    """Makes a place, by its name, for what is done beside the training."""

@@ -1,7 +1,6 @@
 """Checkpoints: all that a run needs to go on at the same bits."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from atoll_api import names
 from atoll_api.names import Ref, StepName
 from atoll_telemetry import logs, tracing
 from atoll_worker import device
+from atoll_worker.errands import Errands
 from atoll_worker.errors import ContractError, CorruptArtifactError, RejectedError
 from atoll_worker.ports import Artifact, Artifacts
 from atoll_worker.tally import Tally
@@ -167,66 +167,48 @@ class CheckpointWriter:
         self,
         artifacts: Artifacts,
         step_name: StepName,
+        errands: Errands,
         saved: Callable[[int], None] = lambda _number: None,
         tally: Tally | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the thread.
+        """Save nothing yet.
 
         Args:
             artifacts: where checkpoints go.
             step_name: whose they are.
-            saved: called on the thread with the number of each that is saved; what it raises is
-                a problem of the save.
+            errands: beside the training.
+            saved: called there with the number of each that is saved; what it raises is a problem
+                of the save.
             tally: told how each ended.
-            clock: read on the thread, too.
+            clock: read there, too.
         """
         self._artifacts = artifacts
         self._step_name = step_name
         self._saved = saved
         self._tally = tally or Tally()
         self._clock = clock
-        self._wake = threading.Condition()
-        self._waiting: _Taken | None = None
-        self._busy = False
-        self._closed = False
+        self._errands = errands
         self.problem = ""
         """Why the last save did not succeed; empty when it did."""
-        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
-        self._thread.start()
 
     def save(self, number: int, checkpoint: Artifact) -> None:
         """Take a snapshot over, to be saved as soon as the one before it is."""
-        with self._wake:
-            self._waiting = _Taken(number, checkpoint, self._clock())
-            self._wake.notify_all()
+        taken = _Taken(number, checkpoint, self._clock())
+
+        def errand() -> None:
+            self.problem = self._save(taken)
+
+        self._errands.give(errand)
 
     def finish(self) -> str:
         """Wait until everything taken over is saved or given up; returns `problem`."""
-        with self._wake:
-            self._wake.wait_for(lambda: self._waiting is None and not self._busy)
+        self._errands.finish()
         return self.problem
 
     def close(self) -> None:
         """End without saving what still waits; a save on its way ends by itself."""
-        with self._wake:
-            self._waiting = None
-            self._closed = True
-            self._wake.notify_all()
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._waiting is not None or self._closed)
-                if self._waiting is None:
-                    return
-                taken, self._waiting, self._busy = self._waiting, None, True
-            try:
-                self.problem = self._save(taken)
-            finally:
-                with self._wake:
-                    self._busy = False
-                    self._wake.notify_all()
+        self._errands.close()
 
     def _save(self, taken: "_Taken") -> str:
         began, step = self._clock(), taken.checkpoint.metadata["step"]
@@ -235,7 +217,7 @@ class CheckpointWriter:
                 self._publish(taken)
                 self._saved(taken.number)
                 self._artifacts.drop(_checkpoints(self._artifacts, self._step_name)[:-_KEPT])
-        except Exception as error:  # noqa: BLE001 - a thread that dies would hang `finish`
+        except Exception as error:  # noqa: BLE001 - it costs a resume, not the training
             _log.warning("checkpoint of step %s not saved: %s", step, error)
             return f"checkpoint of step {step} not saved: {error}"
         seconds = self._clock() - began

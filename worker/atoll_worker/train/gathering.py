@@ -4,7 +4,6 @@ One model at a time is in memory beside the running mean.
 """
 
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,20 +68,13 @@ class Found:
 class Gathering:
     """What the merge role does, step by step."""
 
-    def __init__(
-        self,
-        order: MergeOrder,
-        context: Context,
-        task: Task,
-        dataset: Dataset,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, order: MergeOrder, context: Context, task: Task, dataset: Dataset) -> None:
         assert context.onlooker is not None, "whoever merges sees the islands"
         self._order = order
         self._context = context
         self._around: Onlooker = context.onlooker
         self._task = task
-        self._clock = clock
+        self._clock = context.clock
         self._model = initial_model(task, dataset, order.seed)
         self._holdout = Part.of(dataset, dataset.holdout)
         self._base: Base | None = None

@@ -84,7 +84,9 @@ def train_member(member: Member, task: Task, dataset: Dataset, world: World) -> 
     before = holdout_loss(task, fresh(), job)
     rules = _rules(member, base)
     context = world.context
-    merging = Merging(rules, context.artifacts, member.around, member.network, tally=context.tally)
+    merging = Merging(
+        rules, context.artifacts, member.around, member.network, context.clock, context.tally
+    )
     loss_of = expert_loss(task, job.train, job.batch_size)
     state = train(_run(member), fresh, loss_of, world, merging)
     last = device.on_cpu(state.model.state_dict())

@@ -1,7 +1,6 @@
 """One training run in the world: resume, report, save, stop. Shared by the roles that train."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -37,7 +36,6 @@ from atoll_worker.train.loop import (
 _REPORT_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 """Between two looks at the sockets, where rounds are short."""
-Clock = Callable[[], float]
 
 _log = logging.getLogger(__name__)
 
@@ -182,11 +180,15 @@ def _run_rounds(
 
 @dataclass(frozen=True)
 class World:
-    """What a run needs beside itself; time is an argument."""
+    """What a run needs beside itself."""
 
     context: Context
     meter: Meter
-    clock: Clock = time.monotonic
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds."""
+        return self.context.clock
 
     def wire(self) -> tuple[WireBytes, ...]:
         """What passed on the sockets since training began; the tally hears of it too."""
@@ -211,7 +213,14 @@ class _SessionObserver:
         self._note = resumed.note
         self._waits_for = ""
         saved = rounds.saved if rounds else _nobody
-        self._writer = CheckpointWriter(world.context.artifacts, run.step_name, saved, self._tally)
+        self._writer = CheckpointWriter(
+            self._context.artifacts,
+            run.step_name,
+            self._context.errands("checkpoints"),
+            saved,
+            self._tally,
+            world.clock,
+        )
         self._first_step = self._counted_steps = resumed.state.step
         self._began = self._stepped = self._gpu_counted = world.clock()
         self._next_report = self._began + _REPORT_SECONDS

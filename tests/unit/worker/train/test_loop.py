@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atoll_api.names import checkpoint_ref, island_step
 from atoll_api.spec.training import Optimizer
+from atoll_worker.errands import ThreadOfErrands
 from atoll_worker.errors import CorruptArtifactError, NotFiniteError
 from atoll_worker.exchange.encoding import encode
 from atoll_worker.exchange.memory import MemoryArtifacts
@@ -224,7 +225,7 @@ def test_a_checkpoint_of_another_model_is_refused() -> None:
 
 def test_the_writer_keeps_two() -> None:
     hub, step_name = MemoryArtifacts(), island_step(0)
-    writer = CheckpointWriter(hub, step_name)
+    writer = CheckpointWriter(hub, step_name, ThreadOfErrands("checkpoints"))
     for step in (1, 2, 3):
         writer.save(step, snapshot(fresh()))
         assert writer.finish() == ""

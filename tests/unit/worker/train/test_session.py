@@ -72,9 +72,10 @@ def session(
     progress: MemoryProgress | None = None,
 ) -> TrainingState:
     progress = progress or MemoryProgress(STEP)
-    context = Context(artifacts, progress, MemoryStop(stop_after))
+    clock = Ticking(tick_seconds)
+    context = Context(artifacts, progress, MemoryStop(stop_after), clock=clock)
     run = Run(STEP, SETTINGS, batch_size=8, checkpoint_seconds=10)
-    return train(run, model, loss_of, World(context, FixedMeter(), Ticking(tick_seconds)))
+    return train(run, model, loss_of, World(context, FixedMeter()))
 
 
 def digest(state: TrainingState) -> str:
@@ -102,7 +103,7 @@ def test_checkpoints_come_by_the_clock() -> None:
 
 
 def test_bytes_that_pass_while_it_trains_are_counted_apart() -> None:
-    context = Context(MemoryArtifacts(), MemoryProgress(STEP), MemoryStop())
+    context = Context(MemoryArtifacts(), MemoryProgress(STEP), MemoryStop(), clock=Ticking(0.001))
 
     def telling(network: nn.Module, generator: torch.Generator) -> Tensor:
         context.traffic.add("sent", HUB, 1)
@@ -113,7 +114,7 @@ def test_bytes_that_pass_while_it_trains_are_counted_apart() -> None:
         return model()
 
     run = Run(STEP, SETTINGS, batch_size=8, checkpoint_seconds=10)
-    train(run, talkative, telling, World(context, FixedMeter(), Ticking(0.001)))
+    train(run, talkative, telling, World(context, FixedMeter()))
     context.traffic.add("sent", HUB, 100)
     assert context.traffic.counts() == {
         Label("received", HUB, SETUP): 10,

@@ -73,7 +73,8 @@ class Counted:
         self.clock = Hands()
         self.tally = Tally(Instruments(metrics.of_role("island", merges=self.merges)))
         stop = MemoryStop(self.stop_after)
-        self.context = Context(self.artifacts, MemoryProgress(STEP), stop, tally=self.tally)
+        progress = MemoryProgress(STEP)
+        self.context = Context(self.artifacts, progress, stop, tally=self.tally, clock=self.clock)
 
     @property
     def page(self) -> Page:
@@ -94,7 +95,7 @@ class Counted:
             return found
 
         run = Run(STEP, SETTINGS, BATCH, checkpoint_seconds=2, tokens_per_sample=3)
-        return train(run, model, loss_of, World(self.context, Moved(), self.clock), rounds)
+        return train(run, model, loss_of, World(self.context, Moved()), rounds)
 
 
 class Halves:
