@@ -14,8 +14,9 @@ from atoll_runs import Run, children_of, digests, environment, run_to_end, write
 
 from atoll_api.exit_codes import ExitCode
 from atoll_api.names import ENV_LIFELINE
-from atoll_operator.local.nursery import Forked, Nursery, Wish, possible
+from atoll_operator.local.nursery import Forked, Nursery, possible
 from atoll_operator.local.options import LocalOptions
+from atoll_operator.local.processes import Wish
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -45,7 +46,13 @@ async def born(
     nursery: Nursery, folder: Path, *arguments: str, other: Mapping[str, str] = {}
 ) -> Forked | None:
     with (folder / "log").open("ab") as log, (folder / "lock").open("wb") as lock:
-        wish = Wish(arguments, usual() | dict(other), log.fileno(), lock.fileno())
+        wish = Wish(
+            LocalOptions().worker_command,
+            arguments,
+            usual() | dict(other),
+            log.fileno(),
+            lock.fileno(),
+        )
         return await nursery.spawn(wish)
 
 
@@ -78,10 +85,9 @@ async def test_it_has_its_own_session_title_and_environment(tmp_path: Path) -> N
             assert str(tmp_path / "order.json") in shown
             assert {tmp_path / "log", tmp_path / "lock"} <= held
         finally:
-            worker.send_signal(signal.SIGKILL)
+            worker.kill()
         assert await worker.wait() == -signal.SIGKILL
-        with pytest.raises(ProcessLookupError):
-            worker.send_signal(signal.SIGTERM)
+        worker.terminate()  # no harm, nor to another that may have its number by now
 
 
 async def test_who_asks_everybody_to_end_means_the_workers(tmp_path: Path) -> None:
@@ -89,7 +95,7 @@ async def test_who_asks_everybody_to_end_means_the_workers(tmp_path: Path) -> No
         worker = await born(nursery, tmp_path, *waiting_worker(tmp_path))
         assert worker is not None
         os.kill(parent_of(worker.pid), signal.SIGTERM)
-        worker.send_signal(signal.SIGTERM)
+        worker.terminate()
         assert await worker.wait() == -signal.SIGTERM
 
 
@@ -106,7 +112,7 @@ async def test_a_worker_that_cannot_be_made_costs_nobody_else(tmp_path: Path) ->
         assert await born(nursery, tmp_path, "any.json") is None
         assert looks(maker)[1] == held, "it holds neither log nor lock of whom it could not make"
         assert worker.returncode is None
-        worker.send_signal(signal.SIGKILL)
+        worker.kill()
         assert await worker.wait() == -signal.SIGKILL
 
 
@@ -124,7 +130,7 @@ async def test_a_nursery_that_is_killed_takes_nobody_along(tmp_path: Path) -> No
         os.kill(parent_of(worker.pid), signal.SIGKILL)
         await asyncio.sleep(0.5)
         assert worker.returncode is None
-        worker.send_signal(signal.SIGKILL)
+        worker.kill()
         assert await worker.wait() == -signal.SIGKILL
         again = await born(nursery, tmp_path, str(tmp_path / "none.json"))
         assert again is not None, "another one takes its place"

@@ -6,14 +6,9 @@ stays open: however this process dies, the kernel closes it and the child ends t
 """
 
 import asyncio
-import contextlib
-import os
-import signal
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from subprocess import STDOUT
 from typing import BinaryIO
 
 from atoll_api.exit_codes import ExitCode
@@ -21,9 +16,10 @@ from atoll_api.names import StepName
 from atoll_operator.errors import FolderError
 from atoll_operator.last_words import MESSAGE_BYTES, last_words
 from atoll_operator.local.folder import folder_errors
-from atoll_operator.local.nursery import Nursery, Spawned, Wish
-from atoll_operator.local.options import Timing
+from atoll_operator.local.nursery import Nursery
+from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.places import Places
+from atoll_operator.local.processes import Spawned, Wish
 from atoll_operator.plan.model import LIVE_STATES, Child, ChildState
 from atoll_operator.plan.policies.restarts import restarts
 
@@ -59,12 +55,17 @@ class ChildProcess:
     """Supervises the one child of a step. `child` is its level, read at any time."""
 
     def __init__(
-        self, recipe: Recipe, places: Places, priority: int, timing: Timing, changed: asyncio.Event
+        self,
+        recipe: Recipe,
+        places: Places,
+        priority: int,
+        options: LocalOptions,
+        changed: asyncio.Event,
     ) -> None:
         self._recipe = recipe
         self._places = places
         self._priority = priority
-        self._timing = timing
+        self._options = options
         self._changed = changed
         self._stop = asyncio.Event()
         self._counted_restarts = 0
@@ -104,7 +105,7 @@ class ChildProcess:
             if not choice.again:
                 return self._become(replace(self._child, state=ChildState.FAILED))
             self._counted_restarts += int(choice.counted)
-            delay_seconds = self._timing.backoff_seconds(self._child.restarts)
+            delay_seconds = self._options.timing.backoff_seconds(self._child.restarts)
             self._become(
                 replace(self._child, state=ChildState.RESTARTING, restarts=self._child.restarts + 1)
             )
@@ -128,7 +129,9 @@ class ChildProcess:
             return self._ended_with(error.exit_code, str(error))
         except OSError as error:
             return self._ended_with(ExitCode.FAILED, f"could not be started: {error.strerror}")
-        self._become(replace(self._child, state=ChildState.RUNNING, message="", since=time.time()))
+        self._become(
+            replace(self._child, state=ChildState.RUNNING, message="", since=self._options.clock())
+        )
         attendance = asyncio.ensure_future(self._recipe.attend(process))
         if not await self._unless_stopped(process.wait()):
             await self._end(process)
@@ -140,31 +143,29 @@ class ChildProcess:
     async def _spawn(self) -> Spawned:
         recipe = self._recipe
         with self._open_log() as log:
-            if recipe.nursery is not None:
-                wish = Wish(recipe.arguments, recipe.environment, log.fileno(), recipe.inherited_fd)
-                if (born := await recipe.nursery.spawn(wish)) is not None:
-                    return born
-            return await asyncio.create_subprocess_exec(
-                *recipe.command,
-                *recipe.arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=log,
-                stderr=STDOUT,
-                env=dict(recipe.environment),
-                start_new_session=True,  # Ctrl-C in the terminal is for the parent alone
-                pass_fds=(recipe.inherited_fd,),
+            wish = Wish(
+                recipe.command,
+                recipe.arguments,
+                recipe.environment,
+                log.fileno(),
+                recipe.inherited_fd,
             )
+            if recipe.nursery is not None:
+                born = await recipe.nursery.spawn(wish)
+                if born is not None:
+                    return born
+            return await self._options.start(wish)
 
     def _open_log(self) -> BinaryIO:
         with folder_errors(self._recipe.log):
             return self._recipe.log.open("ab")
 
     async def _end(self, process: Spawned) -> None:
-        _signal(process, signal.SIGTERM)
+        process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._timing.stop_grace_seconds)
+            await asyncio.wait_for(process.wait(), self._options.timing.stop_grace_seconds)
         except TimeoutError:
-            kill(process)
+            process.kill()
             await process.wait()
 
     def _last_words(self, offset: int) -> str:
@@ -191,12 +192,6 @@ class ChildProcess:
             stop.cancel()
 
 
-def kill(process: Spawned) -> None:
-    """End a child and all that it started, now."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # its session is its own, see _spawn
-
-
 def _tail(log: Path, offset: int) -> str:
     """The end of what was written after `offset` bytes; enough for a line."""
     try:
@@ -205,11 +200,6 @@ def _tail(log: Path, offset: int) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _signal(process: Spawned, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
 
 
 def _shell_code(returncode: int) -> int:

@@ -10,11 +10,11 @@ from pathlib import Path
 from atoll_api import names
 from atoll_api.ordering import HubPlace, hub_order
 from atoll_api.spec import TrainingJobSpec
-from atoll_operator.local.child import Recipe, kill
+from atoll_operator.local.child import Recipe
 from atoll_operator.local.folder import RunFolder
-from atoll_operator.local.nursery import Spawned
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.papers import Papers
+from atoll_operator.local.processes import Spawned
 from atoll_operator.local.scraping import Scraping
 
 LOOK_SECONDS = 0.02
@@ -73,7 +73,7 @@ class HubProcess:
             async with asyncio.timeout(self.options.timing.hub_ready_seconds):
                 self.address = await self._ready(process.pid)
         except TimeoutError:
-            kill(process)
+            process.kill()
         self.changed.set()
 
     async def _ready(self, pid: int) -> str:

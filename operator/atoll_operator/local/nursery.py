@@ -15,7 +15,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
+
+from atoll_operator.local.processes import Wish, kill_session
 
 _MESSAGE_BYTES: Final = 1 << 12
 _ANY_TIME: Final = ("TRACEPARENT", "TRACESTATE", "OTEL_")
@@ -31,32 +33,6 @@ _GPUS: Final = (
 _LOOK_SECONDS: Final = 0.2
 _BORN_SECONDS: Final = 120.0
 """How long to wait for a worker: a nursery that loads from a slow disk takes its time, too."""
-
-
-class Spawned(Protocol):
-    """A process that was started: `asyncio.subprocess.Process` is one."""
-
-    @property
-    def pid(self) -> int:
-        """Of the process, and of its session."""
-        ...
-
-    @property
-    def returncode(self) -> int | None:
-        """None while it lives; killed by signal N is -N."""
-        ...
-
-    async def wait(self) -> int:
-        """Until it has ended."""
-        ...
-
-    def send_signal(self, signal: int, /) -> None:
-        """Send it one, if it lives.
-
-        Raises:
-            ProcessLookupError: it does not.
-        """
-        ...
 
 
 @dataclass
@@ -77,34 +53,22 @@ class Forked:
         """See `Spawned.wait`."""
         return await asyncio.shield(self.ended)
 
-    def send_signal(self, number: int, /) -> None:
-        """See `Spawned.send_signal`."""
-        if self.ended.done():
-            raise ProcessLookupError
-        os.kill(self.pid, number)
+    def terminate(self) -> None:
+        """See `Spawned.terminate`."""
+        if not self.ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """See `Spawned.kill`."""
+        if not self.ended.done():
+            kill_session(self.pid)
 
     def end(self, returncode: int) -> None:
         """Note how it ended; the first word counts."""
         if not self.ended.done():
             self.ended.set_result(returncode)
             os.close(self.lifeline)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A worker that is wanted.
-
-    Attributes:
-        arguments: of `atoll_worker`.
-        environment: all of it.
-        log: where its output goes.
-        held: a descriptor that it holds open for as long as it lives.
-    """
-
-    arguments: Sequence[str]
-    environment: Mapping[str, str]
-    log: int
-    held: int
 
 
 def possible(command: Sequence[str]) -> bool:

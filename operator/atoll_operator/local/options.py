@@ -1,13 +1,17 @@
 """How `atoll run` uses this machine."""
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator import progress
 from atoll_operator.hearing import HubClient
+from atoll_operator.local import processes
 from atoll_operator.local.cores import usable_cores
+from atoll_operator.local.processes import Start
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class LocalOptions:
     """Whether processes count what they do, and can be scraped."""
     hub_client: HubClient = progress
     timing: Timing = Timing()
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    start: Start = processes.start
+    """Of each process that no nursery makes."""
 
     def arguments(self, order: Path, metrics_file: Path) -> tuple[str, ...]:
         """Of the worker of an order; in the file it says where it can be scraped."""

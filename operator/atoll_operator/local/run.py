@@ -50,7 +50,7 @@ async def run(
     place = RunFolder.at(folder)
     async with _locked(place, options) as lock_fd:
         place.adopt(resolved)
-        without_report = _reopen(place)
+        without_report = _reopen(place, options.clock())
         _require_free(options.hub_port)
         listeners = Listeners(on_status, on_event)
         papers = Papers.issue(identity(resolved), pipeline(resolved.spec), place.identity)
@@ -115,7 +115,7 @@ async def _locked(place: RunFolder, options: LocalOptions) -> AsyncIterator[int]
         os.close(fd)
 
 
-def _reopen(place: RunFolder) -> bool:
+def _reopen(place: RunFolder, now: float) -> bool:
     """Whether a report that was removed has to be made anew.
 
     A failure ends one run; the next one tries again.
@@ -126,7 +126,7 @@ def _reopen(place: RunFolder) -> bool:
     complete = isinstance(ended_in(previous), Complete)
     without_report = complete and not place.has_report
     if not complete or without_report or place.count_refs() < len(previous.artifacts):
-        place.write_status(resumed(previous, time.time()))
+        place.write_status(resumed(previous, now))
     return without_report
 
 

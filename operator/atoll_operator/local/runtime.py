@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +68,7 @@ class LocalRuntime:
         self._lock_fd = lock_fd
         self._options = options
         self._listeners = listeners
-        self._start_time = time.time()
+        self._start_time = options.clock()
         self._changed = asyncio.Event()
         self._places = Places(options.places(job.spec))
         self._nursery = (
@@ -82,7 +81,12 @@ class LocalRuntime:
         self._hub = HubProcess(job.spec, papers, folder, options, self._scraping, self._changed)
         self._hub_child: ChildProcess | None = None
         self._children: dict[StepName, ChildProcess] = {}
-        self._hearing = Hearing(options.hub_client, papers.operator, options.timing.poll_seconds)
+        self._hearing = Hearing(
+            options.hub_client,
+            papers.operator,
+            options.timing.poll_seconds,
+            asyncio.get_running_loop().time,
+        )
         self._status = folder.read_status()
         self._metrics: tuple[Metric, ...] = ()
         self._stop_requested = False
@@ -155,7 +159,7 @@ class LocalRuntime:
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return time.time()
+        return self._options.clock()
 
     def forget(self, ref: Ref) -> None:
         """Unbind a ref before anything is observed: its step is done anew."""
@@ -237,7 +241,7 @@ class LocalRuntime:
     def _supervise(self, recipe: Recipe, places: Places) -> ChildProcess:
         self._starts += 1
         self._changed.set()
-        return ChildProcess(recipe, places, self._starts, self._options.timing, self._changed)
+        return ChildProcess(recipe, places, self._starts, self._options, self._changed)
 
     def _stop_step(self, name: StepName) -> None:
         child = self._children.get(name)

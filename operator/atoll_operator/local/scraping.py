@@ -16,7 +16,7 @@ from atoll_api import names
 from atoll_api.names import StepName
 from atoll_operator.errors import FolderError
 from atoll_operator.local.folder import RunFolder
-from atoll_operator.local.nursery import Spawned
+from atoll_operator.local.processes import Spawned
 
 NAMESPACE: Final = "local"
 """A label that is a Kubernetes namespace on a cluster: no run of this machine is in one."""
