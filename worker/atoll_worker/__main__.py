@@ -10,7 +10,6 @@ for Kubernetes and the local runtime read it. Imports nothing that the role does
 """
 
 import argparse
-import errno
 import gc
 import os
 import sys
@@ -22,7 +21,7 @@ from atoll_api import hub_order, names
 from atoll_api.exit_codes import ExitCode
 from atoll_api.hub_order import HubOrder, WorkOrderError
 from atoll_worker import process, telling
-from atoll_worker.errors import FinalError, NoSpaceError, WorkerError
+from atoll_worker.errors import FinalError, explain
 from atoll_worker.tally import Tally
 
 if TYPE_CHECKING:  # not at run time: it loads the whole spec, of which a hub needs nothing
@@ -52,7 +51,7 @@ def main() -> int:
         with telling.told(order):
             _run(order, _tally(options, order))
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
-        failure = _explain(error)
+        failure = explain(error)
         telling.failed(failure, error, debug=options.debug)
         sys.stderr.write(f"atoll: {step}: {' '.join(str(failure).split())}\n")
         return failure.exit_code
@@ -121,21 +120,6 @@ def _run(order: "WorkOrder", tally: Tally) -> None:
             role.run(order, opened)
     finally:
         gc.unfreeze()  # libraries complain on standard error of what is left at the end
-
-
-def _explain(error: Exception) -> WorkerError:
-    match error:
-        case WorkerError():
-            return error
-        case MemoryError():
-            return WorkerError("out of memory: use a smaller batch or model, or a larger machine")
-        case RuntimeError() if type(error).__name__ == "OutOfMemoryError":  # torch's, not loaded
-            return WorkerError("out of GPU memory: use a smaller batch or model, or a larger GPU")
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EROFS):
-            where = f" {error.filename}" if error.filename else ""
-            return NoSpaceError(f"cannot write{where} ({error.strerror}): free some space")
-        case _:
-            return WorkerError(f"{type(error).__name__}: {error} (--debug shows where)")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ WorkerError
 `- DisruptedError          told to stop, checkpoint saved: exit 83
 """
 
+import errno
+
 from atoll_api.exit_codes import ExitCode
 
 
@@ -83,3 +85,19 @@ class DisruptedError(WorkerError):
     """The process was told to stop and has saved what it needs to resume."""
 
     exit_code = ExitCode.DISRUPTED
+
+
+def explain(error: Exception) -> WorkerError:
+    """What a process says that ends with this error."""
+    match error:
+        case WorkerError():
+            return error
+        case MemoryError():
+            return WorkerError("out of memory: use a smaller batch or model, or a larger machine")
+        case RuntimeError() if type(error).__name__ == "OutOfMemoryError":  # torch's, not loaded
+            return WorkerError("out of GPU memory: use a smaller batch or model, or a larger GPU")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EROFS):
+            where = f" {error.filename}" if error.filename else ""
+            return NoSpaceError(f"cannot write{where} ({error.strerror}): free some space")
+        case _:
+            return WorkerError(f"{type(error).__name__}: {error} (--debug shows where)")

@@ -47,7 +47,7 @@ _OPTIONS: Final = (
 _NO_THREAD_BETWEEN: Final = (ChannelOptions.SingleThreadedUnaryStream, 1)
 """Whoever reads a stream waits for the network itself: a thread of gRPC's between the two costs a
 twentieth of a transfer."""
-_RETRYABLE: Final = frozenset(
+RETRYABLE: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -55,7 +55,7 @@ _RETRYABLE: Final = frozenset(
         grpc.StatusCode.CANCELLED,  # a hub that stops cancels what it cannot finish
     }
 )
-_REFUSALS: Final[dict[grpc.StatusCode, type[WorkerError]]] = {
+REFUSALS: Final[dict[grpc.StatusCode, type[WorkerError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: RejectedError,
     grpc.StatusCode.NOT_FOUND: RejectedError,
     grpc.StatusCode.FAILED_PRECONDITION: RejectedError,
@@ -228,14 +228,14 @@ class Connection:
         call = cast(grpc.Call, error)  # gRPC raises its calls
         code = call.code()
         details = " ".join((call.details() or code.name).split())
-        if code in _RETRYABLE:
+        if code in RETRYABLE:
             self._count_handshake(code, details)
             return details
         if code is grpc.StatusCode.UNIMPLEMENTED:
             details = (
                 f"{self.title} at {self.address} cannot do that ({details}): update Atoll there"
             )
-        raise _REFUSALS.get(code, WorkerError)(details) from error
+        raise REFUSALS.get(code, WorkerError)(details) from error
 
     def _count_handshake(self, code: grpc.StatusCode, details: str) -> None:
         """A hub that is away refuses no handshake; one that refuses thrice has its reasons."""
