@@ -1,0 +1,56 @@
+"""What the hub of one run bound, acknowledged and lost, in order. Knows nothing of how it was made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Bound(Protocol):
+    """A binding, as a store has it."""
+
+    @property
+    def ref(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """What it is bound to."""
+        ...
+
+
+@dataclass
+class Ledger:
+    """Every change of the bindings; `wrong` says what must never happen."""
+
+    bound: dict[str, str] = field(default_factory=dict)
+    history: dict[str, list[str]] = field(default_factory=dict)
+    """Every digest that a ref was bound to, one after another."""
+    damaged: list[str] = field(default_factory=list)
+    """Files of the store that were altered from outside."""
+    wrong: list[str] = field(default_factory=list)
+
+    def look(self, bindings: Iterable[Bound], whole: bool) -> None:  # noqa: FBT001 - of one kind
+        """After a call; not whole: the hub was killed in the middle of it."""
+        if not whole:
+            return
+        now = {it.ref: it.digest for it in bindings}
+        for ref, digest in now.items():
+            before = self.bound.get(ref)
+            if before is not None and before != digest:
+                self.wrong.append(f"{ref} was bound to {before} and is to {digest}")
+            if before is None:
+                self.history.setdefault(ref, []).append(digest)
+        self.bound = now
+
+    def hub_opened(self, bindings: Iterable[Bound]) -> None:
+        """A hub has read its disk: all that it had ever confirmed has to be there."""
+        now = {it.ref: it.digest for it in bindings}
+        if not self.damaged:
+            for ref, digest in self.bound.items():
+                if now.get(ref) != digest:
+                    self.wrong.append(f"{ref} was confirmed as {digest}, and is {now.get(ref)}")
+        for ref, digest in now.items():
+            if self.history.setdefault(ref, [])[-1:] != [digest]:
+                self.history[ref].append(digest)
+        self.bound = now
