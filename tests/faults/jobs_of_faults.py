@@ -51,7 +51,7 @@ STRATEGIES: Final[Mapping[str, Mapping[str, Any]]] = {
 """What makes each job what it is."""
 
 
-def document(strategy: str, **spec: Any) -> dict[str, Any]:
+def document(which: str, **spec: Any) -> dict[str, Any]:
     """The TrainingJob of a strategy: three islands, of which two are enough."""
     fields = {
         "data": {"source": f"file://{DATA}"},
@@ -61,11 +61,18 @@ def document(strategy: str, **spec: Any) -> dict[str, Any]:
             "batchSizePerIsland": 16,
             "checkpoint": {"everySeconds": 4},
         },
-        **STRATEGIES[strategy],
+        **STRATEGIES[which],
         **spec,
     }
     kind = {"apiVersion": "atoll.dev/v1alpha1", "kind": "TrainingJob"}
-    return {**kind, "metadata": {"name": f"faults-{strategy}"}, "spec": fields}
+    return {**kind, "metadata": {"name": f"faults-{which}"}, "spec": fields}
+
+
+def patient(strategy: str) -> dict[str, Any]:
+    """A strategy that merges, in which nobody is given up for being late."""
+    kind, *fields = dict(STRATEGIES[strategy]["strategy"]).items()
+    ((name, settings),) = fields
+    return {kind[0]: kind[1], name: {**settings, "roundDeadlineSeconds": 3600.0}}
 
 
 def write_data(folder: Path) -> None:

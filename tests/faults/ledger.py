@@ -1,6 +1,6 @@
 """What the hub of one run bound, acknowledged and lost, in order. Knows nothing of how it was made."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,9 +23,13 @@ class Bound(Protocol):
 class Ledger:
     """Every change of the bindings; `wrong` says what must never happen."""
 
+    now: Callable[[], float]
+    """Seconds."""
     bound: dict[str, str] = field(default_factory=dict)
     history: dict[str, list[str]] = field(default_factory=dict)
     """Every digest that a ref was bound to, one after another."""
+    times: list[float] = field(default_factory=list)
+    """When something was bound."""
     damaged: list[str] = field(default_factory=list)
     """Files of the store that were altered from outside."""
     wrong: list[str] = field(default_factory=list)
@@ -41,6 +45,7 @@ class Ledger:
                 self.wrong.append(f"{ref} was bound to {before} and is to {digest}")
             if before is None:
                 self.history.setdefault(ref, []).append(digest)
+                self.times.append(self.now())
         self.bound = now
 
     def hub_opened(self, bindings: Iterable[Bound]) -> None:
@@ -51,6 +56,12 @@ class Ledger:
                 if now.get(ref) != digest:
                     self.wrong.append(f"{ref} was confirmed as {digest}, and is {now.get(ref)}")
         for ref, digest in now.items():
+            if ref in self.history and ref not in self.bound and not self.damaged:
+                self.wrong.append(f"{ref} was dropped, and is back")
             if self.history.setdefault(ref, [])[-1:] != [digest]:
                 self.history[ref].append(digest)
         self.bound = now
+
+    def seconds_to_continue(self, since: float) -> float | None:
+        """From a moment until the next thing was bound."""
+        return next((at - since for at in self.times if at > since), None)

@@ -71,6 +71,7 @@ Calendar = Mapping[tuple[str, str], int]
 
 KINDS: Final[Mapping[str, tuple[float, float]]] = {
     "kill": (0.0, 0.0),
+    "doom": (0.0, 0.0),
     "evict": (0.0, 0.0),
     "freeze": (1.0, 40.0),
     "cut": (1.0, 60.0),
@@ -88,7 +89,7 @@ KINDS: Final[Mapping[str, tuple[float, float]]] = {
 }
 """Each kind with the range of its seconds.
 
-kill: SIGKILL. evict: SIGTERM. freeze: SIGSTOP, and SIGCONT after the seconds. cut: no message from or to
+kill: SIGKILL. doom: SIGKILL again and again, until nobody starts it any more. evict: SIGTERM. freeze: SIGSTOP, and SIGCONT after the seconds. cut: no message from or to
 it passes. slow: its messages take a second more. lose: the call is done, its answer lost. repeat: the
 call comes twice. late: it comes again after the seconds, whoever made it lives or not. power: the hub's
 machine loses its power at one of the next writes, `detail` says which and what of them is kept. full: the
@@ -134,7 +135,14 @@ def _target(rng: random.Random, kind: str, at: Moment, calendar: Calendar) -> st
         return OPERATOR
     if kind in _OF_CALLS or (kind in ("cut", "slow") and at.step == OPERATOR):
         return at.step
-    steps = sorted({step for step, _ in calendar} - {OPERATOR})
+    beside = sorted({step for step, _ in calendar if _phase(step) == _phase(at.step)} - {OPERATOR})
+    if kind == "doom":
+        return rng.choice([it for it in beside if it != HUB] or ["island-1"])
     near = (HUB, at.step) if at.step != OPERATOR else (HUB,)
-    chosen: str = rng.choice((*near, *near, *steps))  # mostly whoever is concerned
+    chosen: str = rng.choice((*near, *near, *beside))  # mostly whoever is concerned
     return chosen
+
+
+def _phase(step: str) -> str:
+    """Steps of one phase are at work at the same time."""
+    return step if step in ("partition", "evaluate", OPERATOR) else "training"

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
 from crashing_disk import PowerCutError
@@ -120,15 +120,13 @@ class Served:
             self.changed()
 
     def _run(self, handler: Awaitable[T]) -> T:
-        assert isinstance(handler, Coroutine)
         if threading.current_thread() is not threading.main_thread():  # a strand
-            found: T = self.loop.run_until_complete(handler)  # transfers have timers of their own
-            return found
+            return self.loop.run_until_complete(handler)  # transfers have timers of their own
+        assert isinstance(handler, Coroutine)
         try:  # the operator: none of its calls waits for anything
             handler.send(None)
         except StopIteration as ended:
-            found = ended.value
-            return found
+            return cast("T", ended.value)
         raise AssertionError("the call waits")
 
 

@@ -12,6 +12,7 @@ from sim_calls import Call, Caller, CallError, Served
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
+from atoll_api import names
 from atoll_api.names import Process, Ref
 from atoll_worker.errors import (
     CorruptArtifactError,
@@ -42,6 +43,8 @@ from atoll_worker.ports import Artifact, Binding, ProgressReport
 T = TypeVar("T")
 
 _HOLDER_SECONDS = 5.0
+SEEN = ("islands/", "mergeability/", names.MEAN_REF)
+"""What an island, and whoever merges, hears of."""
 
 
 class Here(Protocol):
@@ -349,12 +352,11 @@ def _briefly() -> Any:
 class Around:
     """Implements `ports.Neighbourhood`: what an island offers stays in its memory."""
 
-    def __init__(self, here: Here, stub: Stub, address: str, prefixes: Sequence[str]) -> None:
+    def __init__(self, here: Here, stub: Stub, address: str) -> None:
         self.shelf = Snapshots()
         self._here = here
         self._stub = stub
         self._address = address
-        self._prefixes = prefixes
         self._offered: dict[Ref, Encoded] = {}
         self._bound: dict[str, str] = {}
 
@@ -395,7 +397,7 @@ class Around:
         lost = True
         while True:
             try:
-                told = self._stub.watch(self._prefixes)
+                told = self._stub.watch(SEEN)
                 if lost:
                     self._hold_again()
                 lost = False

@@ -48,6 +48,11 @@ class FaultyDisk(CrashingDisk):
         self._names[path].durable = bytearray(content)
         return f"{path.parent.name}/{path.name} at {at}"
 
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """Files that somebody holds."""
+        return tuple(str(it) for it in self._locks.values())
+
     def files(self) -> tuple[Path, ...]:
         """All that is on it."""
         return tuple(sorted(self._names))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ledger import Ledger
+from participation import Participation
 from plans import HUB, OPERATOR, Fault, FaultPlan, Moment
 from sim_calls import Call, Caller, CallError, Network, Served
 from sim_disk import FaultyDisk
@@ -39,7 +40,8 @@ class Machine:
     loop: SimLoop
     plan: FaultPlan
     disk: FaultyDisk = field(default_factory=FaultyDisk)
-    ledger: Ledger = field(default_factory=Ledger)
+    participation: Participation | None = None
+    """Who takes part in which round, whatever happens; of a replay."""
     calendar: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: list[tuple[str, Exception]] = field(default_factory=list)
     struck: list[str] = field(default_factory=list)
@@ -48,17 +50,25 @@ class Machine:
     crash_seconds: float | None = None
     """Set while the operator is dead: after how long it is started again."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    outlived: list[str] = field(default_factory=list)
+    """Processes that were still there when a run of the operator had ended."""
     run: "asyncio.Task[Outcome] | None" = None
 
     def __post_init__(self) -> None:
         self.turns = self.loop.turns
         self.inner = VirtualLoop()
         self.network = Network(self.loop.time)
+        self.ledger = Ledger(self.loop.time)
         self._processes: dict[str, SimProcess] = {}
+        self._started_ever: list[SimProcess] = []
         self._pids = 20_000
         self._clock_offset = 0.0
         self._full_until = 0.0
         self._damage: Fault | None = None
+        self._doomed: dict[str, int] = {}
+        self._power_seed = 0
+        self._points: Counter[str] = Counter()
+        self.struck_at: list[float] = []
         self.disk.full = lambda: self.loop.time() < self._full_until
 
     def close(self) -> None:
@@ -68,7 +78,7 @@ class Machine:
     @property
     def alive(self) -> tuple[str, ...]:
         """Processes that have not ended."""
-        return tuple(it.step for it in self._processes.values() if it.alive)
+        return tuple(it.step for it in self._started_ever if it.alive)
 
     # In place of the operating system.
 
@@ -94,6 +104,7 @@ class Machine:
     def _started(self, step: str, wish: Wish, ended: Any, main: Any) -> SimProcess:
         process = SimProcess(self, self._pids, step, os.dup(wish.log), ended, main)
         self._processes[step] = process
+        self._started_ever.append(process)
         process.start()
         return process
 
@@ -129,6 +140,7 @@ class Machine:
     def reach(self, step: str, point: str) -> str:
         """A process comes by a point; what happens to the very call that it is about to make."""
         self.calendar[step, point] += 1
+        self._reach_doom(step)
         moment = Moment(step, point, self.calendar[step, point])
         mishap = ""
         for fault in self.plan.faults:
@@ -138,16 +150,22 @@ class Machine:
             raise KilledError(step)
         return mishap
 
+    def _reach_doom(self, step: str) -> None:
+        """Whoever is doomed dies a few points after each start."""
+        if step in self._doomed:
+            self._points[step] += 1
+            if self._points[step] % self._doomed[step] == 0:
+                self._processes[step].kill()
+
     def lose_power(self, hub: SimProcess) -> None:
         """The hub's machine is off, and on again."""
         self.struck.append(f"{self.loop.time():.2f} power")
         hub.kill()
         self.disk.after_power_cut(self._power_seed)
 
-    _power_seed = 0
-
     def _strike(self, fault: Fault) -> str:
         self.struck.append(f"{self.loop.time():.2f} {fault}")
+        self.struck_at.append(self.loop.time())
         until = self.loop.time() + fault.seconds
         target = self._processes.get(fault.target)
         match fault.kind:
@@ -173,6 +191,8 @@ class Machine:
                 self._crash(fault.seconds)
             case "interrupt":
                 self.stop.set()
+            case "doom":
+                self._doomed[fault.target] = 20 + fault.detail % 20
             case _ if target is not None and target.alive:
                 self._strike_process(fault, target)
         return ""

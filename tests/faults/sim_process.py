@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
+from crashing_disk import PowerCutError
+from participation import ForcedAround, ForcedStub
 from sim_calls import (
     DEADLINE_SECONDS,
     REFUSED_SECONDS,
@@ -17,7 +19,7 @@ from sim_calls import (
     Served,
 )
 from sim_client import Around, Stub
-from sim_time import FOREVER, KilledError, Strand
+from sim_time import FOREVER, Strand
 
 from atoll_api import graphs, names
 from atoll_api.names import Process
@@ -36,7 +38,6 @@ T = TypeVar("T")
 
 START_SECONDS = 1.0
 STEP_SECONDS = 0.5
-_SEEN = ("islands/", "mergeability/", names.MEAN_REF)
 
 
 @dataclass
@@ -157,8 +158,9 @@ class SimProcess:
         code = 1
         try:
             code = self.main(self)
-        except KilledError:
-            raise
+        except PowerCutError:
+            self.machine.lose_power(self)
+            return
         except Exception as error:  # noqa: BLE001 - as atoll_worker.__main__
             failure = explain(error)
             code = failure.exit_code
@@ -205,7 +207,7 @@ class SimErrands:
 
 def run_role(order: WorkerOrder, here: SimProcess) -> int:
     """Be one role until its step is done; its exit code."""
-    stub = Stub(here, order.hub, Patience(first_seconds=order.startup_seconds))
+    stub = _stub(order, here)
     around = _around(order, here, stub)
     here.begin(f"{here.step} reports", stub.send_now_and_then)
     if around is not None:
@@ -222,6 +224,14 @@ def run_role(order: WorkerOrder, here: SimProcess) -> int:
     _role(order)(order, context)
     stub.flush()
     return 0
+
+
+def _stub(order: WorkerOrder, here: SimProcess) -> Stub:
+    patience = Patience(first_seconds=order.startup_seconds, stopping=here.stopping)
+    forced = here.machine.participation
+    if forced is None:
+        return Stub(here, order.hub, patience)
+    return ForcedStub(here, order.hub, patience, forced)
 
 
 def _role(order: WorkerOrder) -> Callable[[Any, Context], None]:
@@ -245,12 +255,14 @@ def read_all(order: EvaluateOrder, context: Context) -> None:
 
 def _around(order: WorkerOrder, here: SimProcess, stub: Stub) -> Around | None:
     if isinstance(order, MergeOrder):
-        return Around(here, stub, "", _SEEN)
+        return Around(here, stub, "")
     if not isinstance(order, IslandOrder) or order.merging is None:
         return None
-    merging = order.merging
+    merging, forced = order.merging, here.machine.participation
     address = f"127.0.0.1:{here.pid}"
-    around = Around(here, stub, address, _SEEN)
+    around = (
+        Around(here, stub, address) if forced is None else ForcedAround(here, stub, address, forced)
+    )
     neighbours = graphs.neighbours_of(merging.settings, merging.count)
     guard = Guard(order.job.uid, Circle.of(neighbours, common_basis=merging.common_basis))
     here.machine.serve(here, address, Served(here.step, around.shelf, guard, here.machine.inner))

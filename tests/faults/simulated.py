@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jobs_of_faults import document, write_data
 from ledger import Ledger
+from participation import Participation
 from plans import FaultPlan
 from sim_disk import FaultyDisk
 from sim_machine import Machine, SimHubClient
@@ -19,6 +22,7 @@ from atoll_api.status import TrainingJobStatus
 from atoll_operator.local.options import LocalOptions
 from atoll_operator.local.run import run
 from atoll_operator.plan.model import Outcome, Stopped
+from atoll_worker.exchange.store import Store
 
 MOST_RUNS = 12
 """A user who interrupts a run starts it again, but not for ever."""
@@ -43,13 +47,23 @@ class Story:
     disk: FaultyDisk
     told: tuple[str, ...] = ()
     """The events, in order."""
-    lost_again: tuple[str, ...] = ()
-    """Artifacts that a status named, and a later one does not, though they were not dropped."""
+    gone: tuple[str, ...] = ()
+    """Artifacts that a status named, and the next one did not."""
+    idle_writes: int = 0
+    """Statuses that said what the one before them had said."""
+    waits: tuple[float | None, ...] = ()
+    """Of each fault that struck: seconds until the next thing was bound."""
 
     @property
     def digests(self) -> dict[str, str]:
         """What is bound in the end."""
         return dict(self.ledger.bound)
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """What the hub's disk holds."""
+        with closing(Store(self.folder / "hub", self.disk)) as store:
+            yield store
 
 
 @dataclass
@@ -60,8 +74,22 @@ class _Heard:
     statuses: list[TrainingJobStatus] = field(default_factory=list)
 
 
-def simulate(plan: FaultPlan, folder: Path, **spec: Any) -> Story:
-    """Run the job of a plan's strategy in a folder that is empty."""
+def simulate(
+    plan: FaultPlan,
+    folder: Path,
+    participation: Participation | None = None,
+    disk: FaultyDisk | None = None,
+    **spec: Any,
+) -> Story:
+    """Run the job of a plan's strategy in a folder that is empty.
+
+    Args:
+        plan: what happens.
+        folder: where.
+        participation: of another run, to be repeated.
+        disk: of the hub, if it is not to be the usual.
+        spec: fields of the job in place of the usual.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_data(folder)
     job = parse_job(document(plan.strategy, **spec))
@@ -69,7 +97,7 @@ def simulate(plan: FaultPlan, folder: Path, **spec: Any) -> Story:
     kept: list[Machine] = []
 
     async def story(loop: SimLoop) -> Outcome:
-        machine = Machine(loop, plan)
+        machine = Machine(loop, plan, disk or FaultyDisk(), participation)
         kept.append(machine)
         options = LocalOptions(
             base_folder=folder,
@@ -93,6 +121,7 @@ def simulate(plan: FaultPlan, folder: Path, **spec: Any) -> Story:
                 )
             )
             outcome = await _ended(machine)
+            machine.outlived += machine.alive
             if outcome is not None and not isinstance(outcome, Stopped):
                 return outcome
         raise AssertionError(f"not over after {MOST_RUNS} runs")
@@ -110,12 +139,25 @@ def simulate(plan: FaultPlan, folder: Path, **spec: Any) -> Story:
         ledger=machine.ledger,
         calendar=Counter(machine.calendar),
         seconds=seconds,
-        alive=machine.alive,
+        alive=tuple(machine.outlived),
         struck=tuple(machine.struck),
         errors=tuple(machine.errors),
         folder=folder / "run",
         disk=machine.disk,
         told=tuple(heard.events),
+        gone=_gone(heard.statuses),
+        idle_writes=sum(before == after for before, after in pairwise(heard.statuses)),
+        waits=tuple(machine.ledger.seconds_to_continue(at) for at in machine.struck_at),
+    )
+
+
+def _gone(statuses: Sequence[TrainingJobStatus]) -> tuple[str, ...]:
+    named = [{it.name: it.digest for it in status.artifacts} for status in statuses]
+    return tuple(
+        f"{name} is no longer what it was"
+        for before, after in pairwise(named)
+        for name, digest in before.items()
+        if after.get(name) != digest
     )
 
 

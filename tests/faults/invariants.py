@@ -1,0 +1,182 @@
+"""What has to hold after a run under faults, whatever they were. Each check says what is wrong, or nothing."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from jobs_of_faults import patient
+from participation import Participation, records
+from plans import FaultPlan
+from simulated import Story, simulate
+
+from atoll_api import names
+from atoll_operator.plan.model import Complete, Failed
+from atoll_worker.errors import CorruptArtifactError
+from atoll_worker.exchange import manifest as manifests
+from atoll_worker.exchange.shelf import NotBoundError
+from atoll_worker.exchange.store import Store
+
+ISLANDS: Final = 3
+HARMLESS: Final = frozenset(
+    {"kill", "evict", "freeze", "cut", "slow", "lose", "repeat", "late", "power", "clock", "crash"}
+    | {"interrupt"}
+)
+"""Kinds after which a run ends as if nothing had happened."""
+MAY_END: Final[Mapping[str, str]] = {
+    "full": r"No space left on device",
+    "flip": r"altered|damaged|lost|not readable|cannot be read|store of another|no store",
+    "truncate": r"altered|damaged|lost|not readable|cannot be read|store of another|no store",
+    "doom": r"exit code 137 \(SIGKILL\) after 3 restarts",
+}
+"""Kinds after which a job may fail, and what its message then says."""
+
+
+def broken(story: Story, calm: Story) -> list[str]:
+    """All that is wrong with a run, beside the same job's without faults."""
+    return [
+        *story.ledger.wrong,
+        *_ending(story),
+        *_left_behind(story),
+        *_told(story),
+        *_results(story, calm),
+    ]
+
+
+def _ending(story: Story) -> Iterator[str]:
+    plan, outcome = story.plan, story.outcome
+    if isinstance(outcome, Failed):
+        allowed = [MAY_END[it.kind] for it in plan.faults if it.kind in MAY_END]
+        if not any(re.search(words, outcome.message) for words in allowed):
+            yield f"failed for no reason that was planned: {outcome}"
+    elif not isinstance(outcome, Complete):
+        yield f"ended as {outcome}"
+    lost = [it.island for it in story.status.islands if it.state == "Failed"]
+    if lost and not plan.has("doom", "full", "flip", "truncate"):
+        yield f"islands {lost} are lost"
+
+
+def _left_behind(story: Story) -> Iterator[str]:
+    if story.alive:
+        yield f"still alive: {', '.join(story.alive)}"
+    drafts = [str(it) for it in story.folder.rglob("*") if "draft" in it.name]
+    if drafts:
+        yield f"drafts are left: {drafts}"
+    if story.disk.locked:
+        yield f"locks are held: {story.disk.locked}"
+    if isinstance(story.outcome, Complete):
+        parts = [
+            it.name for it in story.disk.files() if re.fullmatch(r"[0-9a-f]{64}.part", it.name)
+        ]
+        if parts:
+            yield f"uploads are left: {parts}"
+
+
+def _told(story: Story) -> Iterator[str]:
+    """The status, the events and the end say the same."""
+    if story.status.state != type(story.outcome).__name__:
+        yield f"the status says {story.status.state}, the end is {story.outcome}"
+    if not story.ledger.damaged:
+        yield from story.gone
+    if story.idle_writes:
+        yield f"{story.idle_writes} statuses were written that said nothing new"
+    named = {it.name: it.digest for it in story.status.artifacts}
+    for ref, digest in named.items():
+        if story.digests.get(ref) != digest and not story.ledger.damaged:
+            yield f"the status names {ref} as {digest}, the hub has {story.digests.get(ref)}"
+
+
+def _results(story: Story, calm: Story) -> Iterator[str]:
+    """The same digests; or what the records of the run say, where time decided who took part."""
+    if not isinstance(story.outcome, Complete):
+        return
+    if _took_part_otherwise(story):
+        yield from _rounds(story)
+        yield from _shares(story, calm)
+        yield from _replayed(story)
+        return
+    differ = sorted(
+        ref
+        for ref in story.digests.keys() | calm.digests.keys()
+        if story.digests.get(ref) != calm.digests.get(ref)
+    )
+    lost = {it.island for it in story.status.islands if it.state == "Failed"}
+    if (
+        lost
+    ):  # an ensemble goes on without: all but the report, which read fewer experts, is the same
+        gone = {names.expert_ref(it) for it in lost if it is not None} | {names.REPORT_REF}
+        differ = [ref for ref in differ if ref not in gone]
+    if differ:
+        yield f"other digests than without faults: {differ}"
+
+
+def _readable(story: Story, ref: str) -> bool:
+    with story.store() as store:
+        try:
+            store.resolve(ref)
+        except (CorruptArtifactError, NotBoundError):
+            return False
+        return True
+
+
+def _took_part_otherwise(story: Story) -> bool:
+    """Whether an island was late or lost where islands merge."""
+    with story.store() as store:
+        said = records(store, ISLANDS)
+    return any(it["absent"] for record in said.values() for it in record.values()) or any(
+        ref.startswith("islands/") and ref.endswith("/lost") for ref in story.digests
+    )
+
+
+def _rounds(story: Story) -> Iterator[str]:
+    """Every island that finished has told of each round, once."""
+    with story.store() as store:
+        said = records(store, ISLANDS)
+    finished = (i for i in range(ISLANDS) if names.final_ref(i) in story.digests)
+    counts = {len(said[island]) for island in finished}
+    if len(counts) != 1:
+        yield f"islands that finished told of {sorted(counts)} rounds"
+    again = [ref for ref, it in story.ledger.history.items() if "/merges/" in ref and len(it) > 1]
+    if again:
+        yield f"told twice: {again}"
+
+
+def _shares(story: Story, calm: Story) -> Iterator[str]:
+    """What those who are missing would have counted, an island gives to itself; no other share moves."""
+    with story.store() as store, calm.store() as calm_store:
+        said, usual = records(store, ISLANDS), records(calm_store, ISLANDS)
+    for island, number in ((i, n) for i, record in said.items() for n in record):
+        found, missing = said[island][number]["shares"], said[island][number]["absent"]
+        expected = dict(usual[island][number]["shares"])
+        expected[str(island)] += sum(expected.pop(it) for it in missing)
+        if found.keys() != expected.keys() or any(
+            abs(found[it] - expected[it]) > 1e-9 for it in expected
+        ):
+            yield f"round {number} of island {island} without {missing}: {found}, not {expected}"
+
+
+def _replayed(story: Story) -> Iterator[str]:
+    """The weights after each round, and the merged ones, are those of a calm run with the same peers."""
+    with story.store() as store:
+        took_part = Participation.read(store, story.ledger.history, ISLANDS)
+        said, merged = records(store, ISLANDS), _tensors(store)
+    plan = FaultPlan(story.plan.seed, story.plan.strategy)
+    folder = story.folder.parent / "replay"
+    again = simulate(plan, folder, took_part, strategy=patient(plan.strategy))
+    if not isinstance(again.outcome, Complete):
+        yield f"the replay ended as {again.outcome}"
+        return
+    with again.store() as store:
+        expected, expected_merged = records(store, ISLANDS), _tensors(store)
+    for island, record in said.items():
+        for number, it in record.items():
+            replayed = expected[island].get(number)
+            if replayed is None or it["result"] != replayed["result"]:
+                yield f"round {number} of island {island} is not what its peers make: {it}"
+    if merged != expected_merged:
+        yield f"what was merged is not what its islands make, without {sorted(took_part.lost)}"
+
+
+def _tensors(store: Store) -> Any:
+    """Of the merged model: names, shapes, and digests of their bytes."""
+    _, content = store.resolve(names.MERGED_REF)
+    return manifests.parse(content).tensors
