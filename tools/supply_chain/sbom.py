@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
@@ -116,8 +117,14 @@ def document(image: Image, licences: Mapping[str, Licence], made: int | None = N
 
 def complaint(content: str) -> str:
     """What CycloneDX's own schema has against it; empty if nothing."""
-    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(content)
+    error = _schema().validate_str(content)
     return str(error) if error else ""
+
+
+@cache
+def _schema() -> JsonStrictValidator:
+    """It comes with the library, and takes longer to read than a document to check."""
+    return JsonStrictValidator(SchemaVersion.V1_6)
 
 
 def _image(image: Image) -> Component:
