@@ -8,11 +8,12 @@ READY := $(VENV)/.ready
 CODE := api telemetry operator worker cli tools charts benchmarks examples tests
 OUT ?= runs/digits
 CLUSTER_TESTS ?=
+ADVISORIES ?=
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format protos generate lock clean
+.PHONY: help setup demo test unit check format protos generate lock supply-chain clean
 .PHONY: cluster-up cluster-down cluster-logs cluster-images cluster-test
 
 help: ## List what can be made
@@ -41,7 +42,7 @@ test: $(READY) ## Run all tests that need no root
 unit: $(READY) ## Run the unit tests alone
 	$(BIN)/pytest tests/unit
 
-check: $(READY) ## Format, lint, types, layers, generated files, sizes
+check: $(READY) ## Format, lint, types, layers, generated files, locks, licences, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(CODE)
@@ -53,6 +54,7 @@ check: $(READY) ## Format, lint, types, layers, generated files, sizes
 	$(BIN)/python tools/generate_cli_help.py --check
 	$(BIN)/python tools/generate_troubleshooting.py --check
 	$(BIN)/python -m tools.generate_monitoring --check
+	$(BIN)/python -m tools.supply_chain check
 	$(BIN)/pytest -q tests/house
 
 format: $(READY) ## Format, and fix what the linter can
@@ -84,6 +86,13 @@ lock: ## Resolve pyproject.toml into the locks anew (needs uv)
 	$(COMPILE) --no-annotate --extra worker --extra objects --extra tracing -c requirements.lock pyproject.toml \
 	  $(addprefix --no-emit-package ,$(GPU_ONLY)) -o requirements-worker-cpu.lock
 	echo "uv" | $(COMPILE) --no-annotate - -o tools/bootstrap.lock
+
+supply-chain: $(READY) ## Locks, licences, what the images are made of (dist/), known vulnerabilities (ADVISORIES=an export of OSV)
+	$(BIN)/python -m tools.supply_chain check
+	$(BIN)/python -m tools.supply_chain sbom operator --out dist/sbom-operator.json
+	$(BIN)/python -m tools.supply_chain sbom worker --out dist/sbom-worker.json
+	$(BIN)/python -m tools.supply_chain sbom worker-cpu --out dist/sbom-worker-cpu.json
+	$(BIN)/python -m tools.supply_chain advisories $(addprefix --file ,$(ADVISORIES))
 
 cluster-up: $(READY) ## Start a real Kubernetes on this machine, or repair it (root)
 	@$(BIN)/python -m tools.cluster up

@@ -18,7 +18,12 @@ def last_line(text: str) -> str:
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     said = next((line for line in reversed(lines) if line.startswith(_SAID)), None)
     found = said or (lines[-1] if lines else "")
-    return "" if logs.is_line(found) else found[:MESSAGE_BYTES]
+    return "" if logs.is_line(found) else printable(found)[:MESSAGE_BYTES]
+
+
+def printable(text: str) -> str:
+    """With `?` for what a terminal would obey and not show: it may come from anybody's code."""
+    return "".join(it if it.isprintable() else "?" for it in text)
 
 
 def last_words(text: str, step: str) -> str:

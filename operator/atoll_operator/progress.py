@@ -18,6 +18,7 @@ from atoll_api.names import Process, Ref, StepName
 from atoll_api.status import Metric
 from atoll_operator.errors import HubUnavailableError
 from atoll_operator.identity import Identity
+from atoll_operator.last_words import printable
 from atoll_operator.plan.model import Binding, StepProgress
 
 TIMEOUT_SECONDS: Final = 2.0
@@ -96,7 +97,7 @@ def _progress(step: pb.StepProgress) -> StepProgress:
         samples_per_second=(
             step.samples_per_second if step.HasField("samples_per_second") else None
         ),
-        message=step.message,
+        message=printable(step.message),
         metrics=tuple(Metric(name=m.name, model=m.model, value=m.value) for m in step.metrics),
     )
 

@@ -186,6 +186,11 @@ def test_a_changed_metric_is_noticed_in_what_is_made_of_it(tree: Path) -> None:
         ("api/atoll_api/names.py", "def f(x): return x", "ANN"),
         ("worker/atoll_worker/errors.py", "print('x')", "T201"),
         ("operator/__init__.py", "", "A005"),
+        ("worker/atoll_worker/errors.py", "import pickle\nX = pickle.loads(b'')", "S301"),
+        ("worker/atoll_worker/errors.py", "import torch\nX = torch.load('x')", "TID251"),
+        ("worker/atoll_worker/errors.py", "import yaml\nX = yaml.load('', yaml.Loader)", "S506"),
+        ("worker/atoll_worker/errors.py", "X = eval('1')", "S307"),
+        ("worker/atoll_worker/errors.py", "exec('1')", "S102"),
     ],
 )
 def test_the_linter_sees(tree: Path, module: str, line: str, rule: str) -> None:

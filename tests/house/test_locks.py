@@ -1,10 +1,13 @@
-"""The locks of the images say what the lock that is tested says."""
+"""Locks are whole, and those of the images say what the lock that is tested says."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tools.supply_chain.locks import lock_paths, read
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_IMAGES = (
@@ -16,17 +19,31 @@ OF_IMAGES = (
 
 def entries(name: str) -> dict[str, frozenset[str]]:
     """`package==version ; marker` -> hashes."""
-    text = (ROOT / name).read_text().replace(" \\\n", "\n")
-    blocks = re.split(r"\n(?=[a-z0-9])", re.sub(r"\n +#.*", "", text))
-    found = {}
-    for block in filter(str.strip, blocks):
-        first, *rest = block.split("\n")
-        found[first.strip()] = frozenset(line.strip() for line in rest if line.strip())
-    return found
+    pins = read(ROOT / name)
+    return {
+        f"{it.name}=={it.version}" + (f" ; {it.marker}" if it.marker else ""): frozenset(it.hashes)
+        for it in pins
+    }
 
 
 def packages(name: str) -> set[str]:
     return {entry.partition("==")[0] for entry in entries(name)}
+
+
+def test_every_lock_is_looked_at() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.lock"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {str(it.relative_to(ROOT)) for it in lock_paths(ROOT)} == set(listed.stdout.split())
+
+
+@pytest.mark.parametrize("lock", lock_paths(ROOT), ids=lambda path: path.name)
+def test_a_lock_pins_with_hashes_and_names_no_address(lock: Path) -> None:
+    assert read(lock)
 
 
 @pytest.mark.parametrize("lock", OF_IMAGES)

@@ -48,13 +48,6 @@ def test_a_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(module), "a module begins with a sentence about its purpose"
 
 
-def test_no_lock_names_an_address() -> None:
-    for lock in tracked("*.lock"):
-        text = lock.read_text()
-        assert "://" not in text
-        assert "--hash=sha256:" in text
-
-
 def test_every_decision_has_a_status_and_a_reason() -> None:
     decisions = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     assert decisions

@@ -295,10 +295,10 @@ async def test_the_operator_hears_progress_and_bindings(hub: HubProcess) -> None
     hub.start()
     with ExchangeClient(hub.address, hub.household.credentials("island")) as one:
         bound = one.publish(REF, Artifact({"x": noise(1)}, {}, ()))
-        one.report(ProgressReport(3, 9, message="training"))
+        one.report(ProgressReport(3, 9, message="training\x1b[2J"))  # to clear a terminal
     operator = hub.household.identity("operator")
     steps, bindings = await progress.snapshot(hub.address, operator)
-    assert (steps[next(iter(steps))].done, steps[next(iter(steps))].message) == (3, "training")
+    assert (steps[next(iter(steps))].done, steps[next(iter(steps))].message) == (3, "training?[2J")
     assert (bindings[REF].digest, bindings[REF].size_bytes) == (bound.digest, 1 << 20)
     await progress.drop(hub.address, operator, [REF])
     assert (await progress.snapshot(hub.address, operator))[1] == {}

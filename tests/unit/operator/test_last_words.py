@@ -25,6 +25,10 @@ SAID = "atoll: island-0: the loss was nan"
             "atoll: worker: the work order cannot be read",
         ),
         ("x" * 600, "x" * MESSAGE_BYTES),
+        (
+            "atoll: island-0: \x1b]0;owned\x07\x1b[2J\tgone \u202e\N{GREEK SMALL LETTER ALPHA}",
+            "?]0;owned??[2J?gone ?\N{GREEK SMALL LETTER ALPHA}",
+        ),
     ],
 )
 def test_they_are_no_line_of_the_log(output: str, expected: str) -> None:

@@ -50,6 +50,11 @@ def _read_npz(path: Path) -> Mapping[str, Tensor]:
         return names | {name: _native(array) for name, array in arrays.items()}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BadDataError(f"{path} cannot be read: {_first_line(error)}") from error
+    except MemoryError as error:  # what a header promises is reserved before a byte is read
+        raise BadDataError(
+            f"{path} cannot be read, it says it needs more memory than there is: "
+            f"{_first_line(error)}"
+        ) from error
 
 
 def _native(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:

@@ -1,5 +1,7 @@
 """Every source a job may name, and what is said of each that cannot be used."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +172,15 @@ def test_wrong_arrays(tmp_path: Path, arrays: dict[str, object], said: str) -> N
 def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.array([{}, {}], dtype=object))
     assert "cannot be read" in refusal(Data(source=f"file://{tmp_path}/a.npz"))
+
+
+def test_a_header_that_promises_the_moon_is_refused(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    moon = {"descr": "<f4", "fortran_order": False, "shape": (2**45, 4)}  # no machine maps as much
+    np.lib.format.write_array_header_1_0(header, moon)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+    assert "more memory than there is" in refusal(Data(source=f"file://{tmp_path}/a.npz"))
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])

@@ -1,0 +1,1 @@
+"""What Atoll is made of: that its locks are whole, under which licences, with which known faults."""
