@@ -8,12 +8,13 @@ READY := $(VENV)/.ready
 CODE := api telemetry operator worker cli tools charts benchmarks examples tests
 OUT ?= runs/digits
 CLUSTER_TESTS ?=
+FAULT_PLANS ?= 160
 ADVISORIES ?=
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format protos generate lock supply-chain clean
+.PHONY: help setup demo test unit check faults peers format protos generate lock supply-chain clean
 .PHONY: cluster-up cluster-down cluster-logs cluster-images cluster-test
 
 help: ## List what can be made
@@ -54,8 +55,15 @@ check: $(READY) ## Format, lint, types, layers, generated files, locks, licences
 	$(BIN)/python tools/generate_cli_help.py --check
 	$(BIN)/python tools/generate_troubleshooting.py --check
 	$(BIN)/python -m tools.generate_monitoring --check
+	$(BIN)/python -m tools.benchmarks page --check
 	$(BIN)/python -m tools.supply_chain check
 	$(BIN)/pytest -q tests/house
+
+faults: $(READY) ## Run whole jobs under drawn faults: 160 on simulated time (FAULT_PLANS=N)
+	$(BIN)/pytest tests/faults/test_simulated.py tests/faults/test_planted.py --fault-plans $(FAULT_PLANS)
+
+peers: $(READY) ## Measure Atoll beside Flower, NVFlare, mergekit and bare torch: half an hour, on a quiet machine
+	$(BIN)/python -m tools.benchmarks peers
 
 format: $(READY) ## Format, and fix what the linter can
 	$(BIN)/ruff format .
@@ -64,13 +72,14 @@ format: $(READY) ## Format, and fix what the linter can
 protos: $(READY) ## Release the protos: what they say now must stay readable from here on
 	$(BIN)/python tools/check_protos.py --release
 
-generate: $(READY) ## Write the generated files: protos/gen, the CRD, the chart's table of values, --help and reasons in docs, dashboards, alerts
+generate: $(READY) ## Write the generated files: protos/gen, the CRD, the chart's table of values, --help and reasons in docs, dashboards, alerts, figures
 	$(BIN)/python tools/generate_protos.py
 	$(BIN)/python tools/generate_crd.py
 	$(BIN)/python tools/generate_chart_readme.py
 	$(BIN)/python tools/generate_cli_help.py
 	$(BIN)/python tools/generate_troubleshooting.py
 	$(BIN)/python -m tools.generate_monitoring
+	$(BIN)/python -m tools.benchmarks page
 
 # What torch loads on a machine with GPUs only; it starts and trains without (tests/cluster).
 GPU_ONLY := triton cuda-bindings cuda-pathfinder nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx

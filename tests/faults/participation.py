@@ -86,7 +86,8 @@ class ForcedAround(Around):
     def __init__(self, here: Here, stub: Stub, address: str, forced: Participation) -> None:
         super().__init__(here, stub, address)
         self._excused = forced.excused
-        self._absent = forced.absent.get(here.process.index, frozenset())
+        own = here.process.index if here.process.role == names.ISLAND else -1
+        self._absent = forced.excused | forced.absent.get(own, frozenset())
 
     def offer(self, ref: Ref, artifact: Artifact) -> Binding:
         """See `ports.Neighbourhood.offer`."""

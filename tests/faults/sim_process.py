@@ -255,18 +255,22 @@ def read_all(order: EvaluateOrder, context: Context) -> None:
 
 def _around(order: WorkerOrder, here: SimProcess, stub: Stub) -> Around | None:
     if isinstance(order, MergeOrder):
-        return Around(here, stub, "")
+        return _seeing(here, stub, "")
     if not isinstance(order, IslandOrder) or order.merging is None:
         return None
-    merging, forced = order.merging, here.machine.participation
-    address = f"127.0.0.1:{here.pid}"
-    around = (
-        Around(here, stub, address) if forced is None else ForcedAround(here, stub, address, forced)
-    )
+    merging, address = order.merging, f"127.0.0.1:{here.pid}"
+    around = _seeing(here, stub, address)
     neighbours = graphs.neighbours_of(merging.settings, merging.count)
     guard = Guard(order.job.uid, Circle.of(neighbours, common_basis=merging.common_basis))
     here.machine.serve(here, address, Served(here.step, around.shelf, guard, here.machine.inner))
     return around
+
+
+def _seeing(here: SimProcess, stub: Stub, address: str) -> Around:
+    forced = here.machine.participation
+    if forced is None:
+        return Around(here, stub, address)
+    return ForcedAround(here, stub, address, forced)
 
 
 def name_of(order: WorkerOrder) -> Process:

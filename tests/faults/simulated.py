@@ -15,7 +15,7 @@ from participation import Participation
 from plans import FaultPlan
 from sim_disk import FaultyDisk
 from sim_machine import Machine, SimHubClient
-from sim_time import SimLoop, tell
+from sim_time import HungError, SimLoop, tell
 
 from atoll_api.problems import parse_job
 from atoll_api.status import TrainingJobStatus
@@ -89,6 +89,9 @@ def simulate(
         participation: of another run, to be repeated.
         disk: of the hub, if it is not to be the usual.
         spec: fields of the job in place of the usual.
+
+    Raises:
+        HungError: it does not end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_data(folder)
@@ -128,6 +131,8 @@ def simulate(
 
     try:
         outcome, seconds = tell(story)
+    except HungError as error:
+        raise HungError(f"{plan}: {error}; {kept[0].ledger.wrong}") from error
     finally:
         for machine in kept:
             machine.close()

@@ -10,6 +10,7 @@ import pytest
 from invariants import broken
 from plans import HUB, OPERATOR, Fault, FaultPlan, Moment
 from sim_disk import FaultyDisk
+from sim_time import HungError
 from simulated import Story, simulate
 
 from atoll_api.exit_codes import ExitCode
@@ -22,7 +23,7 @@ from atoll_worker.train import merging
 pytestmark = pytest.mark.timeout(600)
 
 FROZEN = FaultPlan(
-    1, "deadline", (Fault("freeze", "island-1", Moment("island-1", "step", 12), 25.0),)
+    1, "deadline", (Fault("freeze", "island-1", Moment("island-1", "step", 20), 25.0),)
 )
 """An island is late for a round: its neighbours excuse it, and it comes back."""
 STOPPED = FaultPlan(2, "ring", (Fault("interrupt", OPERATOR, Moment("island-1", "step", 12)),))
@@ -54,7 +55,10 @@ class NeverSynced(FaultyDisk):
 
 def found(plan: FaultPlan, folder: Path, calm: Story, **options: Any) -> list[str]:
     """What the harness says."""
-    return broken(simulate(plan, folder / f"run-{plan.seed}", **options), calm)
+    try:
+        return broken(simulate(plan, folder / f"run-{plan.seed}", **options), calm)
+    except HungError as error:
+        return [str(error)]
 
 
 def calm_run(folder: Path, strategy: str) -> Story:
