@@ -79,6 +79,14 @@ class Here(Protocol):
         """Whether it was told to stop."""
         ...
 
+    def news(self) -> int:
+        """How often the hub has had something to tell."""
+        ...
+
+    def hub(self) -> int:
+        """Which process answers as the hub; 0 while none can be reached."""
+        ...
+
 
 class Stub:
     """Implements `ports.Artifacts` and `ports.Progress`."""
@@ -394,18 +402,20 @@ class Around:
 
     def listen(self) -> None:
         """A strand: hear what is bound, and hold again after a hub was lost."""
-        lost = True
+        here, known = self._here, 0
         while True:
+            heard, hub = here.news(), here.hub()
             try:
                 told = self._stub.watch(SEEN)
-                if lost:
+                if hub != known:
                     self._hold_again()
-                lost = False
+                known = hub
             except CallError:
-                lost = True
+                known = 0
             else:
                 self._hear(told)
-            self._here.pause(0.2)
+            here.pause(0.2)
+            here.until(lambda: here.news() != heard or here.hub() != known, 60.0)  # noqa: B023
 
     def _hear(self, told: Sequence[pb.WatchResponse]) -> None:
         for event in told:

@@ -35,8 +35,9 @@ def run_hub(order: HubOrder, here: "SimProcess") -> int:
     guard = Guard(order.job.uid, Circle.of(order.around, common_basis=order.common_basis))
     served = Served(HUB, store, guard, machine.inner, Beside(book))
     served.broke = lambda: machine.lose_power(here)
-    served.changed = lambda: machine.ledger.look(store.bindings(), here.alive)
+    served.changed = lambda: _look(store, here)
     machine.ledger.hub_opened(store.bindings())
+    machine.news += 1
     machine.serve(here, ADDRESS, served)
     _say_ready(order, here)
     try:
@@ -47,6 +48,14 @@ def run_hub(order: HubOrder, here: "SimProcess") -> int:
         if here.alive:
             store.close()
     raise DisruptedError("told to stop; what is bound is kept")
+
+
+def _look(store: Store, here: "SimProcess") -> None:
+    """After a call: what it has changed."""
+    machine = here.machine
+    before = machine.ledger.bound
+    machine.ledger.look(store.bindings(), here.alive)
+    machine.news += before != machine.ledger.bound
 
 
 def _keep_house(store: Store, book: ProgressBook) -> None:

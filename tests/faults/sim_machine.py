@@ -50,6 +50,8 @@ class Machine:
     crash_seconds: float | None = None
     """Set while the operator is dead: after how long it is started again."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    news: int = 0
+    """How often the hub has had something to tell."""
     outlived: list[str] = field(default_factory=list)
     """Processes that were still there when a run of the operator had ended."""
     run: "asyncio.Task[Outcome] | None" = None
@@ -113,6 +115,13 @@ class Machine:
         served.is_up = lambda: process.alive
         served.is_frozen = lambda: process.frozen
         self.network.servers[address] = served
+
+    def hub_seen_by(self, step: str) -> int:
+        """The number of the hub's process; 0 while this step cannot reach it."""
+        hub, served = self._processes.get(HUB), self.network.servers.get(ADDRESS)
+        if hub is None or served is None or not served.is_up() or self.network.is_cut(step, HUB):
+            return 0
+        return hub.pid
 
     def gone(self, process: SimProcess) -> None:
         """A process has ended."""

@@ -141,10 +141,11 @@ class SimProcess:
             self.pause(REFUSED_SECONDS)
             raise
         self.pause(network.delay_seconds(self.step, served.step))
-        if not self.until(lambda: not served.is_frozen() or not served.is_up(), DEADLINE_SECONDS):
+        if served.is_frozen() and not self._until_thawed(served):
             self.machine.later(0.0, served, call)  # it stands in the socket of whoever is frozen
             raise CallError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
         answer = network.server(address, self.step).do(call)
+        self.machine.news += point == "Want"  # told to whoever holds it
         if mishap == "repeat":
             self.machine.later(0.0, served, call)
         elif mishap == "late":
@@ -153,6 +154,17 @@ class SimProcess:
         if mishap == "lose" or network.is_cut(self.step, served.step):
             raise CallError(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
         return answer
+
+    def news(self) -> int:
+        """See `sim_client.Here.news`."""
+        return self.machine.news
+
+    def hub(self) -> int:
+        """See `sim_client.Here.hub`."""
+        return self.machine.hub_seen_by(self.step)
+
+    def _until_thawed(self, served: Served) -> bool:
+        return self.until(lambda: not served.is_frozen() or not served.is_up(), DEADLINE_SECONDS)
 
     def _main(self) -> None:
         code = 1
