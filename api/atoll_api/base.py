@@ -5,6 +5,7 @@ snake_case in Python and camelCase on the wire.
 """
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -163,6 +164,16 @@ def closest(word: str, known: list[str]) -> str | None:
     folded = {name.lower(): name for name in known}
     matches = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message for people: short, and without a URL's credentials."""
+    text = _CREDENTIALS.sub("://***@", repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_CREDENTIALS = re.compile(r"://.*@")
+"""What a URL must not hold goes to no terminal and no log either."""
 
 
 def _snake(model: type[FrozenModel], key: str) -> str:
