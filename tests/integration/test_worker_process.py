@@ -129,7 +129,7 @@ def test_a_step_computes_its_order_from_the_job(tmp_path: Path) -> None:
     assert "/etc/atoll/identity/tls.crt" in said
 
 
-@pytest.mark.parametrize("step", ["hub", "king", "island"])
+@pytest.mark.parametrize("step", ["hub", "king", "island", "merge"])
 def test_what_is_no_step_is_told(tmp_path: Path, step: str) -> None:
     code, said = run("--job", str(job_file(tmp_path)), "--step", step)
     assert code == ExitCode.FINAL
