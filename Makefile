@@ -8,11 +8,13 @@ READY := $(VENV)/.ready
 CODE := api telemetry operator worker cli tools charts benchmarks examples tests
 OUT ?= runs/digits
 CLUSTER_TESTS ?=
+CASES ?= 100000
+SEED ?= 0
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check format protos generate lock clean
+.PHONY: help setup demo test unit fuzz check format protos generate lock clean
 .PHONY: cluster-up cluster-down cluster-logs cluster-images cluster-test
 
 help: ## List what can be made
@@ -40,6 +42,9 @@ test: $(READY) ## Run all tests that need no root
 
 unit: $(READY) ## Run the unit tests alone
 	$(BIN)/pytest tests/unit
+
+fuzz: $(READY) ## Try CASES damaged or made-up jobs, messages, files and orders (SEED=0): a table of what was found
+	$(BIN)/pytest -n 2 --dist loadfile -q --show-capture=no tests/fuzz --fuzz-cases $(CASES) --fuzz-seed $(SEED)
 
 check: $(READY) ## Format, lint, types, layers, generated files, sizes
 	$(BIN)/ruff format --check .
