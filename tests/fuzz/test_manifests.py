@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Final
 
 import torch
-from damage import altered, damaged, nonsense
+from damage import altered, altered_json, damaged, nonsense
 from fuzzing import Fuzz
 from pydantic import JsonValue
 
@@ -114,8 +114,8 @@ def read_pack(random: Random, sent: Sent) -> str:
     manifest = manifests.parse(sent.manifest)
     whole = packs.head(sent.manifest, manifest.content.blobs)
     if random.random() < 0.5:
-        index: Any = altered(random, [list(it) for it in manifest.content.blobs])
-        text = json.dumps(index).encode()
+        blobs: Any = [list(it) for it in manifest.content.blobs]
+        text = altered_json(random, json.dumps(blobs).encode())
         whole = packs.PREFIX.pack(b"ATOLPK01", len(sent.manifest), len(text)) + sent.manifest + text
     else:
         whole = damaged(random, whole)
