@@ -44,7 +44,7 @@ unit: $(READY) ## Run the unit tests alone
 	$(BIN)/pytest tests/unit
 
 fuzz: $(READY) ## Try CASES damaged or made-up jobs, messages, files and orders (SEED=0): a table of what was found
-	$(BIN)/pytest -n 2 --dist loadfile -q --show-capture=no tests/fuzz --fuzz-cases $(CASES) --fuzz-seed $(SEED)
+	$(BIN)/pytest -n 2 --dist loadfile -q --show-capture=no tests/fuzz --fuzz-cases $(CASES) --fuzz-seed $(SEED) --fuzz-log fuzz.log
 
 check: $(READY) ## Format, lint, types, layers, generated files, sizes
 	$(BIN)/ruff format --check .

@@ -14,9 +14,14 @@ def fuzz(
     tmp_path: Path,
 ) -> Fuzz:
     option = request.config.getoption
-    notes = tmp_path / "running.txt"
+    log = option("--fuzz-log")
     return Fuzz(
-        option("--fuzz-cases"), option("--fuzz-seed"), option("--fuzz-case"), notes, record_property
+        cases=option("--fuzz-cases"),
+        seed=option("--fuzz-seed"),
+        only=option("--fuzz-case"),
+        notes=tmp_path / "running.txt",
+        log=Path(log) if log else None,
+        record=record_property,
     )
 
 

@@ -95,6 +95,14 @@ class Tally:
         if failure.kind not in kinds and len(kinds) < _MOST_FAILURES:
             self.failures.append(failure)
 
+    def finds(self) -> list[str]:
+        """The first of each kind, and what shows it again."""
+        return [
+            f"  #{it.number}: {it.kind}: {it.line}\n"
+            f"      again: --fuzz-seed {self.seed} --fuzz-case {it.number}"
+            for it in self.failures
+        ]
+
     def row(self) -> str:
         """One line of the table."""
         said = ", ".join(f"{word} {count}" for word, count in self.outcomes.most_common(5))
@@ -210,6 +218,7 @@ class Fuzz:
     seed: int
     only: int | None
     notes: Path
+    log: Path | None
     record: Callable[[str, object], None]
 
     def run(self, surface: str, case: Case, meets: Collection[str]) -> None:
@@ -226,16 +235,11 @@ class Fuzz:
         numbers = numbers_of(surface, self.cases)
         tally = tried(surface, case, self.seed, numbers, self.notes)
         self.record(ROW, tally.row())
+        if self.log is not None:  # a run of hours may be cut off
+            with self.log.open("a") as log:
+                log.write("\n".join((tally.row(), *tally.finds(), "")))
         if tally.failures:
-            pytest.fail(_told(tally), pytrace=False)
+            said = f"{surface}: {tally.failed} of {tally.cases} cases"
+            pytest.fail("\n".join((said, *tally.finds())), pytrace=False)
         missed = set(meets) - set(tally.outcomes)
         assert not missed or len(numbers) < 50, f"no case met {missed}: {tally.outcomes}"
-
-
-def _told(tally: Tally) -> str:
-    found = [
-        f"  #{it.number}: {it.kind}: {it.line}\n"
-        f"      again: --fuzz-seed {tally.seed} --fuzz-case {it.number}"
-        for it in tally.failures
-    ]
-    return "\n".join((f"{tally.surface}: {tally.failed} of {tally.cases} cases", *found))

@@ -58,7 +58,7 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
         failure = _explain(error)
         telling.failed(failure, error, debug=options.debug)
-        line = f"atoll: {step}: {' '.join(str(failure).split())}"
+        line = " ".join(f"atoll: {step}: {failure}".split())
         sys.stderr.write(f"{line[:_LINE_CHARACTERS]}\n")
         return failure.exit_code
     return ExitCode.OK
