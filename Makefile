@@ -10,11 +10,13 @@ OUT ?= runs/digits
 CLUSTER_TESTS ?=
 FAULT_PLANS ?= 160
 ADVISORIES ?=
+CASES ?= 100000
+SEED ?= 0
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check faults peers format protos generate lock supply-chain clean
+.PHONY: help setup demo test unit fuzz check faults peers format protos generate lock supply-chain clean
 .PHONY: cluster-up cluster-down cluster-logs cluster-images cluster-test
 
 help: ## List what can be made
@@ -42,6 +44,9 @@ test: $(READY) ## Run all tests that need no root
 
 unit: $(READY) ## Run the unit tests alone
 	$(BIN)/pytest tests/unit
+
+fuzz: $(READY) ## Try CASES damaged or made-up jobs, messages, files and orders (SEED=0): a table of what was found
+	$(BIN)/pytest -n 2 --dist loadfile -q --show-capture=no tests/fuzz --fuzz-cases $(CASES) --fuzz-seed $(SEED) --fuzz-log fuzz.log
 
 check: $(READY) ## Format, lint, types, layers, generated files, locks, licences, sizes
 	$(BIN)/ruff format --check .

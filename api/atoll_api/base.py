@@ -5,8 +5,9 @@ snake_case in Python and camelCase on the wire.
 """
 
 import difflib
+import re
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -98,7 +99,29 @@ class TaggedUnion(FrozenModel):
         if len(cls.members) == 1:  # its one member has no wrong place
             return cls.cel_rules
         fields = sorted({field for field in cls.members.values() if field})
-        return tuple(map(cls._member_rule, fields)) + cls.cel_rules
+        needed = filter(cls._is_needed, fields)
+        rules = (*map(cls._member_rule, fields), *map(cls._needed_rule, needed))
+        return rules + cls.cel_rules
+
+    @classmethod
+    def _is_needed(cls, field: str) -> bool:
+        """Whether a member cannot be filled with its defaults."""
+        kinds = get_args(cls.model_fields[field].annotation)
+        return any(
+            it.is_required()
+            for kind in kinds
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+            for it in kind.model_fields.values()
+        )
+
+    @classmethod
+    def _needed_rule(cls, field: str) -> CelRule:
+        owner = next(value for value, member in cls.members.items() if member == field)
+        name, default = to_camel(field), cls.model_fields["type"].default
+        other = f"self.type != '{owner}'"
+        if isinstance(default, str):
+            other = f"!has(self.type) || {other}"
+        return CelRule(rule=f"{other} || has(self.{name})", message=f"type {owner} needs {name}")
 
     @classmethod
     def _member_rule(cls, field: str) -> CelRule:
@@ -163,6 +186,16 @@ def closest(word: str, known: list[str]) -> str | None:
     folded = {name.lower(): name for name in known}
     matches = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message for people: short, and without a URL's credentials."""
+    text = _CREDENTIALS.sub("://***@", repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_CREDENTIALS = re.compile(r"://.*@")
+"""What a URL must not hold goes to no terminal and no log either."""
 
 
 def _snake(model: type[FrozenModel], key: str) -> str:

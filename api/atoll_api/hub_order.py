@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from atoll_api import names
-from atoll_api.base import FrozenModel
+from atoll_api.base import FrozenModel, shown
 
 SCHEMA_VERSION: Final = 1
 
@@ -114,12 +114,12 @@ def read(text: str | bytes) -> dict[str, Any]:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WorkOrderError(f"the work order is not JSON: {error}") from error
     version = document.get("schemaVersion") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise WorkOrderError(
-            f"the work order has schema version {version!r}, this worker reads {SCHEMA_VERSION}: "
+            f"the work order has schema version {shown(version)}, this worker reads {SCHEMA_VERSION}: "
             "run the worker of the same Atoll release as the operator"
         )
     return dict(document)
@@ -141,5 +141,5 @@ def parse(text: str | bytes) -> HubOrder:
 def refusal(error: ValidationError, *root: str) -> WorkOrderError:
     """The first problem of an order, with the path to it."""
     first = error.errors()[0]
-    path = ".".join(str(part) for part in (*root, *first["loc"]))
-    return WorkOrderError(f"the work order is not valid at {path}: {first['msg']}")
+    path = ".".join(f"{part:.60}" for part in map(str, (*root, *first["loc"])))
+    return WorkOrderError(f"the work order is not valid at {path}: {first['msg']:.300}")

@@ -5,15 +5,15 @@
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from atoll_api import names, rules
-from atoll_api.base import closest
+from atoll_api.base import closest, shown
 from atoll_api.spec import TrainingJob, TrainingJobSpec
 from atoll_api.spec.object_names import (
     KEY_PATTERN,
@@ -24,6 +24,9 @@ from atoll_api.spec.object_names import (
 from atoll_api.units import BYTE_COUNT_HINT, QUANTITY_HINT, QUANTITY_PATTERN
 
 Location = tuple[str | int, ...]
+MAX_DEPTH: Final = 100
+MAX_VALUES: Final = 1_000_000
+"""Of a document: more than a job of 1,000 islands has, each with a template of its own."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def parse_job(document: object) -> TrainingJob:
         InvalidJobError: with every problem found. Rules across fields are checked on what
             remains when the broken fields are left out.
     """
+    _require_readable(document)
     try:
         job = TrainingJob.from_document(document)
     except ValidationError as error:
@@ -70,6 +74,31 @@ def parse_job(document: object) -> TrainingJob:
     if problems := _rule_problems(job):
         raise InvalidJobError(problems)
     return job
+
+
+def _require_readable(document: object) -> None:
+    """See that a document can be looked through: whatever copies or shows it goes down by recursion.
+
+    YAML's references make more values of a line than there are atoms: each use counts.
+
+    Raises:
+        InvalidJobError: it is too deep or too large.
+    """
+    rest, count = [(document, 0)], 0
+    while rest:
+        node, depth = rest.pop()
+        children = _children(node)
+        count += 1 + len(children)
+        if depth > MAX_DEPTH or count > MAX_VALUES:
+            limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_VALUES} values"
+            raise InvalidJobError([Problem("the document", f"has more than {limit}")])
+        rest.extend((child, depth + 1) for child in children)
+
+
+def _children(node: object) -> Collection[object]:
+    if isinstance(node, Mapping):
+        return node.values()
+    return node if isinstance(node, list | tuple) else ()
 
 
 def warnings(spec: TrainingJobSpec, *, on_cluster: bool = True) -> list[Problem]:
@@ -141,7 +170,7 @@ def _explain(line: Mapping[str, Any]) -> Problem:
         accepted = _accepted(line)
         return Problem(
             path,
-            f"{_show(value)} is not accepted; accepted: {', '.join(accepted)}",
+            f"{shown(value)} is not accepted; accepted: {', '.join(accepted)}",
             _meant(value, accepted),
         )
     if line["type"] == "union_member":
@@ -149,13 +178,13 @@ def _explain(line: Mapping[str, Any]) -> Problem:
     if line["type"] == "string_pattern_mismatch":
         return Problem(
             path,
-            f"{_show(value)} is not accepted",
+            f"{shown(value)} is not accepted",
             _PATTERN_HINTS.get(path) or _pattern_hint(line["ctx"]["pattern"]),
         )
     message = line["msg"].removeprefix("Input ").removeprefix("Value error, ")
     if line["type"] in ("model_type", "dict_type"):
         message = "should be a mapping"
-    return Problem(path, f"{_show(value)}: {message}", _TYPE_HINTS.get(line["type"], ""))
+    return Problem(path, f"{shown(value)}: {message}", _TYPE_HINTS.get(line["type"], ""))
 
 
 def _pattern_hint(pattern: str) -> str:
@@ -210,24 +239,16 @@ def _meant(value: object, accepted: list[str]) -> str:
     return f"did you mean {guess}?" if guess else ""
 
 
-def _show(value: object) -> str:
-    text = _CREDENTIALS.sub("://***@", repr(value))
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-_CREDENTIALS = re.compile(r"://.*@")
-"""What a URL must not hold goes to no terminal and no log either."""
-
-
 def _path(location: Location) -> str:
     path = ""
     for part in location:
         plain = isinstance(part, str) and _PLAIN_KEY.fullmatch(part)
-        path += f".{part}" if plain else f"[{part!r}]"
+        path += f".{part}" if plain else f"[{shown(part)}]"
     return path.lstrip(".") or "the document"
 
 
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_./-]+")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_./-]{1,317}")
+"""As long as the longest key that Kubernetes takes; another is shown in short."""
 
 
 def known_keys(location: Location) -> list[str]:

@@ -5,13 +5,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from atoll_cli import runs
-from atoll_cli.errors import CliError, ExitCode
+from atoll_cli.errors import CliError
 from atoll_cli.targets import ClusterJob, Run
 from atoll_worker.report.comparison import Comparison, Pair, RunSide
 from atoll_worker.report.document import Report
@@ -32,9 +31,9 @@ def read_side(target: Run | ClusterJob) -> RunSide:
     """
     if isinstance(target, ClusterJob):
         with tempfile.TemporaryDirectory(prefix="atoll-") as scratch:
-            report = _report(fetched(target, Path(scratch)), target.title)
+            report = _report(fetched(target, Path(scratch)))
         return RunSide(target.title, report, target.job(), target.status())
-    report = _report(target.folder, target.title)
+    report = _report(target.folder)
     if not (target.folder / "job.json").is_file():  # the folder of a report that was fetched
         return RunSide(target.title, report)
     return RunSide(target.title, report, target.job(), target.status())
@@ -56,13 +55,8 @@ def fetched(job: ClusterJob, folder: Path) -> Path:
     return folder
 
 
-def _report(folder: Path, title: str) -> Report:
-    document = runs.read_report(folder)
-    try:
-        return Report.from_document(document)
-    except ValidationError as error:
-        reason = str(error.errors()[0]["msg"])
-        raise CliError(f"{title}: not a report of this release: {reason}", ExitCode.FINAL) from None
+def _report(folder: Path) -> Report:
+    return Report.from_document(runs.read_report(folder))
 
 
 def write(found: Comparison, a: RunSide, b: RunSide, folder: Path) -> Path:

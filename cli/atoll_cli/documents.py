@@ -7,12 +7,24 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import Scanner, ScannerError
 
-from atoll_api.problems import InvalidJobError, Problem, parse_job
+from atoll_api.problems import MAX_DEPTH, InvalidJobError, Problem, parse_job
 from atoll_api.spec import TrainingJob
 from atoll_cli.errors import CliError, ExitCode
 
 _MAX_BYTES = 4 * 2**20
+
+
+class _ShallowScanner(Scanner):
+    """Gives up at as many brackets as no job has: 3,000 took it ten seconds."""
+
+    def fetch_flow_collection_start(self, *arguments: Any, **named: Any) -> None:
+        """At a bracket that opens."""
+        if len(self.flow_context) >= MAX_DEPTH:
+            problem = f"more than {MAX_DEPTH} brackets in one another"
+            raise ScannerError(None, None, problem, self.reader.get_mark())
+        super().fetch_flow_collection_start(*arguments, **named)
 
 
 def read_job(path: Path) -> TrainingJob:
@@ -51,6 +63,7 @@ def _read(path: Path) -> str:
 
 def _load(path: Path, text: str) -> Any:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _ShallowScanner
     yaml.allow_duplicate_keys = False
     try:
         documents = list(yaml.load_all(text))

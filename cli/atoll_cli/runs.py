@@ -24,11 +24,12 @@ def read_status(folder: Path) -> TrainingJobStatus:
     """
     path = _require(folder) / "status.json"
     try:
-        return TrainingJobStatus.from_document(json.loads(path.read_text()))
+        return TrainingJobStatus.from_document(_document(path))
     except FileNotFoundError:
         raise CliError(f"{folder}: the run has no status yet", ExitCode.FAILED) from None
-    except (ValueError, ValidationError) as error:
-        raise CliError(f"{path}: not a status of this release: {error}", ExitCode.FINAL) from None
+    except ValueError as error:
+        told = f"{path}: not a status of this release: {in_short(error)}"
+        raise CliError(told, ExitCode.FINAL) from None
 
 
 def read_job(folder: Path) -> TrainingJob:
@@ -39,30 +40,60 @@ def read_job(folder: Path) -> TrainingJob:
     """
     path = _require(folder) / "job.json"
     try:
-        return TrainingJob.from_document(json.loads(path.read_text()))
-    except (ValueError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise CliError(f"{path}: not a job of this release: {reason}", ExitCode.FINAL) from None
+        return TrainingJob.from_document(_document(path))
+    except ValueError as error:
+        told = f"{path}: not a job of this release: {in_short(error)}"
+        raise CliError(told, ExitCode.FINAL) from None
 
 
 def read_report(folder: Path) -> dict[str, Any]:
     """The numbers of a finished run; of a job on a cluster too, once they are in a folder.
 
     Raises:
-        CliError: there is no report yet.
+        CliError: there is no report yet, or it is none of this release.
     """
+    from atoll_worker.report.document import Report  # noqa: PLC0415 - few commands read one
+
     path = folder / "report.json"
     try:
-        report: object = json.loads(path.read_text())
+        report: dict[str, Any] = _document(path)
+        Report.from_document(report)
     except (FileNotFoundError, NotADirectoryError):
         state = read_status(folder).state
         hint = _WITHOUT_REPORT.get(state, "run it to its end first")
         raise CliError(f"{folder}: no report: the run is {state}; {hint}") from None
     except ValueError as error:
-        raise CliError(f"{path}: damaged: {error}; {_ANEW}", ExitCode.FINAL) from None
-    if not isinstance(report, dict) or not {"findings", "run"} <= report.keys():
-        raise CliError(f"{path}: not a report of this release; {_ANEW}", ExitCode.FINAL)
+        told = f"{path}: not a report of this release: {in_short(error)}; {_ANEW}"
+        raise CliError(told, ExitCode.FINAL) from None
     return report
+
+
+def in_short(error: ValueError) -> str:
+    """What is wrong with a document, in a line; of several problems the first."""
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    first = error.errors(include_url=False)[0]
+    path = ".".join(f"{part:.60}" for part in map(str, first["loc"]))
+    return f"{path}: {first['msg']:.300}" if path else str(first["msg"])
+
+
+def _document(path: Path) -> Any:
+    """A JSON file that a run has written.
+
+    Raises:
+        FileNotFoundError: there is none.
+        NotADirectoryError: nor could there be.
+        ValueError: it is not JSON.
+        CliError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise CliError(f"{path}: cannot be read: {error.strerror}", ExitCode.FINAL) from None
 
 
 _ANEW = "remove it and run the job again: only the report is made anew"

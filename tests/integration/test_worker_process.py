@@ -92,6 +92,13 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+def test_a_step_of_two_lines_is_one_all_the_same(tmp_path: Path) -> None:
+    code, said = run(str(hub_order(tmp_path, step="hub\nof two lines", host="192.0.2.1")))
+    assert code != ExitCode.OK
+    assert said.startswith("atoll: hub of two lines: ")
+    assert said.count("\n") == 1
+
+
 def test_a_host_that_is_not_here(tmp_path: Path) -> None:
     code, said = run(str(hub_order(tmp_path, host="192.0.2.1")))
     assert code == ExitCode.FAILED
@@ -129,7 +136,7 @@ def test_a_step_computes_its_order_from_the_job(tmp_path: Path) -> None:
     assert "/etc/atoll/identity/tls.crt" in said
 
 
-@pytest.mark.parametrize("step", ["hub", "king", "island"])
+@pytest.mark.parametrize("step", ["hub", "king", "island", "merge"])
 def test_what_is_no_step_is_told(tmp_path: Path, step: str) -> None:
     code, said = run("--job", str(job_file(tmp_path)), "--step", step)
     assert code == ExitCode.FINAL

@@ -38,6 +38,7 @@ def cel_cases() -> Iterator[CelCase]:
     """All of them."""
     yield from _names()
     yield from _members()
+    yield from _needed()
     yield from _templates()
     yield from _quorums()
     yield from _changes()
@@ -98,9 +99,26 @@ def _members() -> Iterator[CelCase]:
             spec[f"{above.partition('.')[0]}"] = {"type": _PARENTS[above]}
         if chosen is not None:
             spec[f"{path}.type"] = chosen
+        for own in (it for _, needing, it in _NEEDED if needing == chosen):
+            spec[f"{path}.{own}"] = _REQUIRED[own]
         spec[f"{path}.{member}"] = _REQUIRED.get(member, {})
         message = f"{member} may be set only with type {owner}"
         yield CelCase(f".spec.{path}", message, job_document(**spec))
+
+
+_NEEDED: Final = (
+    ("task", "Custom", "custom"),
+    ("strategy.iterativeMerge.topology", "Edges", "edges"),
+    ("artifacts.storage", "ObjectStore", "objectStore"),
+)
+"""Of a union: its path, a type, and the member that has no defaults."""
+
+
+def _needed() -> Iterator[CelCase]:
+    for path, chosen, member in _NEEDED:
+        above = {"strategy.type": "IterativeMerge"} if path.startswith("strategy") else {}
+        spec: dict[str, Any] = {**above, f"{path}.type": chosen}
+        yield CelCase(f".spec.{path}", f"type {chosen} needs {member}", job_document(**spec))
 
 
 _BOTH: Final = {"name": "n", "key": "k"}

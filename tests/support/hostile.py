@@ -37,26 +37,28 @@ _BYTES: Final = (
     b"x" * ((1 << 20) + 1),
 )
 _MANY: Final = 300
+_MANY_WITHIN: Final = 8
+"""In a message that is a part of another: many of many of the longest text are 6 GB."""
 
 
-def messages(kind: Descriptor, pools: Pools) -> st.SearchStrategy[Message]:
-    """Any message of a kind."""
+def messages(kind: Descriptor, pools: Pools, most: int = _MANY) -> st.SearchStrategy[Message]:
+    """Any message of a kind, with lists of at most so many."""
     made = GetMessageClass(kind)
-    fields = {field.name: _values(field, pools) for field in kind.fields}
+    fields = {field.name: _values(field, pools, most) for field in kind.fields}
     some = st.fixed_dictionaries({}, optional=fields)
     return (st.fixed_dictionaries(fields) | some).map(lambda values: made(**values))
 
 
-def _values(field: FieldDescriptor, pools: Pools) -> st.SearchStrategy[Any]:
+def _values(field: FieldDescriptor, pools: Pools, most: int) -> st.SearchStrategy[Any]:
     one = _one(field, pools)
     if not field.is_repeated:
         return one
-    return st.lists(one, max_size=4) | one.map(lambda value: [value] * _MANY)
+    return st.lists(one, max_size=4) | one.map(lambda value: [value] * most)
 
 
 def _one(field: FieldDescriptor, pools: Pools) -> st.SearchStrategy[Any]:
     if field.message_type is not None:
-        return messages(field.message_type, pools)
+        return messages(field.message_type, pools, _MANY_WITHIN)
     any_value = {
         FieldDescriptor.CPPTYPE_INT64: st.sampled_from(_NUMBERS) | st.integers(-(1 << 63), 1 << 62),
         FieldDescriptor.CPPTYPE_DOUBLE: st.floats(),

@@ -28,6 +28,10 @@ if TYPE_CHECKING:  # not at run time: it loads the whole spec, of which a hub ne
     from atoll_api.work_order import WorkOrder
 
 
+_LINE_CHARACTERS = 2000
+"""Of the last line: what was read out of a broken file may be of any length."""
+
+
 def main() -> int:
     """Parse the order, run the role, and say in one line what went wrong."""
     parser = argparse.ArgumentParser(prog="atoll_worker", description=__doc__)
@@ -53,7 +57,8 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
         failure = explain(error)
         telling.failed(failure, error, debug=options.debug)
-        sys.stderr.write(f"atoll: {step}: {' '.join(str(failure).split())}\n")
+        line = " ".join(f"atoll: {step}: {failure}".split())
+        sys.stderr.write(f"{line[:_LINE_CHARACTERS]}\n")
         return failure.exit_code
     return ExitCode.OK
 
@@ -83,7 +88,10 @@ def _read_job(path: Path, step: str) -> "WorkOrder":
     roles = import_module("atoll_api.work_order").STEP_ROLES
     if process is None or process.role not in roles:
         raise FinalError(f"{step!r} is no step: say one as island-3")
-    order: WorkOrder = resolved_job.order_of(resolved, process)
+    try:
+        order: WorkOrder = resolved_job.order_of(resolved, process)
+    except ValueError as error:  # as a router of islands that merge
+        raise FinalError(f"{step!r} is no step of this job") from error
     return order
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from atoll_api.base import closest
+from atoll_api.base import closest, shown
 from atoll_api.rules.finding import Finding
 from atoll_api.spec.data import ISLAND_NUMBER, Data
 from atoll_api.spec.job import TrainingJobSpec
@@ -57,7 +57,7 @@ def _known_source(spec: TrainingJobSpec, field: str, data: Data) -> Iterator[Fin
         accepted = ", ".join(f"{_BUILTIN}{known}" for known in BUILTIN_DATASETS)
         yield Finding(
             f"{field}.source",
-            f"no dataset {name!r} comes with Atoll; there are: {accepted}",
+            f"no dataset {shown(name)} comes with Atoll; there are: {accepted}",
             f"did you mean {_BUILTIN}{guess}?" if guess else "say file:// for your own",
         )
     elif spec.task.type != "Custom" and (name in TEXT_DATASETS) != text:

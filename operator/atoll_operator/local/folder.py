@@ -116,11 +116,15 @@ class RunFolder:
             ) from error
 
     def read_metrics(self) -> tuple[Metric, ...]:
-        """The headline numbers of the report; empty while there is no report."""
+        """The headline numbers of the report; empty while there is no report.
+
+        Raises:
+            BrokenFolderError: the file is no report.
+        """
         try:
             found = json.loads(_read(self.report) or "{}").get("metrics", [])
             return EvaluationStatus.from_document({"metrics": found}).metrics
-        except ValueError as error:  # neither JSON nor metrics
+        except (ValueError, AttributeError, RecursionError) as error:  # no JSON, or no metrics
             raise BrokenFolderError(
                 f"{self.report} has no readable metrics: remove it and run again"
             ) from error
@@ -198,10 +202,20 @@ def folder_errors(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> str:
+    """The text of a file; empty if there is none.
+
+    Raises:
+        BrokenFolderError: it cannot be read.
+    """
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text"
+        raise BrokenFolderError(
+            f"{path} cannot be read ({reason}): remove it and run again, or use another --out"
+        ) from error
 
 
 def _try_lock(fd: int) -> bool:

@@ -166,3 +166,31 @@ def test_nonsense_is_a_problem_never_a_crash(field: str, nonsense: object) -> No
 def test_a_transformer_of_many_narrow_heads_is_accepted() -> None:
     dit = {"type": "DiT", "dit": {"width": 48, "heads": 8}}
     assert make_job(**{"task.diffusion": {"architecture": dit}}).spec.task.type == "Diffusion"
+
+
+def test_a_document_that_is_too_deep_is_refused() -> None:
+    """Of 2,000 levels in a field that takes anything, nothing was said but RecursionError."""
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"a": deep}
+    document = job_document(template={})
+    document["spec"]["template"]["affinity"] = deep
+    assert problems_of(document) == ["the document: has more than 100 levels"]
+
+
+def test_references_to_references_are_counted_not_followed() -> None:
+    """Nine lines of YAML are 10^9 values; to show them took all memory."""
+    value: Any = "lol"
+    for _ in range(9):
+        value = [value] * 10
+    document = job_document(seed=value)
+    assert problems_of(document) == ["the document: has more than 1000000 values"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data.source": "builtin://" + "a" * 30_000}, {"a" * 30_000: 1}]
+)
+def test_what_a_user_wrote_is_shown_in_short(changes: dict[str, Any]) -> None:
+    (found,) = problems_of(job_document(**changes))
+    assert len(found) < 1000
+    assert "aaa..." in found

@@ -38,6 +38,7 @@ def test_refs_written_end_with_the_parts() -> None:
     ("text", "expected"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "schema version None"),
         ('{"schemaVersion": 2}', "schema version 2, this worker reads 1: run the worker"),
         ('{"schemaVersion": 1, "role": "cook"}', "not valid"),
@@ -48,6 +49,13 @@ def test_refs_written_end_with_the_parts() -> None:
 def test_refusals_say_what_to_do(text: str, expected: str) -> None:
     with pytest.raises(WorkOrderError, match=expected):
         work_order.parse(text)
+
+
+@pytest.mark.parametrize("changes", [{"x" * 70_000: 1}, {"schemaVersion": "x" * 70_000}])
+def test_refusals_are_short(changes: dict[str, object]) -> None:
+    with pytest.raises(WorkOrderError) as caught:
+        work_order.parse(json.dumps(ORDER.to_document() | changes))
+    assert len(str(caught.value)) < 600
 
 
 def test_a_hub_reads_its_order_without_the_others() -> None:

@@ -4,46 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import job_document
-from findings import findings
+from complete_runs import complete_run as make
 
 from atoll_api.exit_codes import ExitCode
-from atoll_api.spec import TrainingJob
-from atoll_api.status import ArtifactStatus, Moment, StepStatus, TrainingJobStatus
+from atoll_api.status import TrainingJobStatus
 from atoll_cli.__main__ import exit_code_of
-from atoll_operator.local.folder import RunFolder
-from atoll_worker.report.document import Report, RunFacts, metrics
-
-PAGE = "<main>\n<!-- timeline -->\n<!-- /timeline -->\n</main>"
-ISLAND = StepStatus(
-    name="island-0",
-    island=0,
-    state="Succeeded",
-    history=(
-        Moment(state="Running", since="2026-01-31T12:00:02.500Z"),
-        Moment(state="Succeeded", since="2026-01-31T12:00:09.000Z"),
-    ),
-)
-DONE = TrainingJobStatus(
-    state="Complete",
-    islands=(ISLAND,),
-    artifacts=(ArtifactStatus(name="router", digest="blake3:1", size_bytes=1),),
-    start_time="2026-01-31T12:00:00Z",
-    completion_time="2026-01-31T12:00:10Z",
-)
-
-
-def make(folder: Path, status: TrainingJobStatus = DONE, **spec: object) -> Path:
-    """The folder of a run that is complete."""
-    folder.mkdir()
-    job = TrainingJob.from_document(job_document(**spec))
-    (folder / "job.json").write_text(json.dumps(job.to_document()))
-    RunFolder.at(folder).write_status(status)
-    found = findings(seed=job.spec.seed)
-    report = Report(metrics=metrics(found), findings=found, run=RunFacts(job="digits", uid="0"))
-    (folder / "report.json").write_text(json.dumps(report.to_document()))
-    (folder / "report.html").write_text(PAGE)
-    return folder
 
 
 def atoll(*words: str | Path) -> int:
@@ -138,3 +103,28 @@ def test_a_page_that_nobody_may_write_is_shown_as_it_is(
 def test_output_is_not_for_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert atoll("report", make(tmp_path / "a"), "-o", tmp_path / "x") == ExitCode.USAGE
     assert "--output is for a TrainingJob, or for two" in capsys.readouterr().err
+
+
+_DAMAGE = (b"\xff", b"[" * 100_000, b'{"a": 1, "b": 2}', b"{")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, it) for name in ("job.json", "status.json", "report.json") for it in _DAMAGE),
+        ("status.json", None),
+        ("report.json", None),
+    ],
+)
+def test_a_file_of_a_run_that_was_damaged_is_named_in_a_line(
+    name: str, damage: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two problems of a status were six lines; half a report was a KeyError."""
+    path = make(tmp_path / "a") / name
+    path.unlink()
+    path.mkdir() if damage is None else path.write_bytes(damage)
+    command = ("report",) if name == "report.json" else ("report", make(tmp_path / "b"))
+    assert atoll(*command, tmp_path / "a") == ExitCode.FINAL
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert "--debug" not in line

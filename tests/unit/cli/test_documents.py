@@ -40,6 +40,8 @@ def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("a: [1", "line 1, column"),
+        ("[" * 3000, "line 1, column 101: more than 100 brackets in one another"),
+        ('{"a":' * 3000, "more than 100 brackets in one another"),
         ("a: 1\na: 2\n", "found duplicate key"),
         ("a: !!python/object:os.system {}", "could not determine a constructor"),
         ("\t", "line 1, column 1"),

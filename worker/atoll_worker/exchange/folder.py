@@ -81,6 +81,15 @@ class Folder:
         # A ref may be longer than a file name, and `a` may stand beside `a/b`.
         return self.refs / f"{digest_of(ref.encode()).removeprefix('blake3:')}.json"
 
+    def check_place(self, path: Path, ref: str) -> None:
+        """See that a binding is of the ref whose file it is in: one bit makes another name of a name.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if path != self.ref_path(ref):
+            raise ValueError(f"{path.name} is not where {ref} is bound")
+
     def release(self) -> None:
         """Let another process have the folder; again is no harm."""
         self._lock.release()

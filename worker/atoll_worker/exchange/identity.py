@@ -104,6 +104,8 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise IdentityError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
+    except ValueError as error:  # no system has a file of such a name
+        raise IdentityError(f"{path!r} cannot be read ({error}): {_REMEDY}") from error
 
 
 def _check_form(path: str) -> None:
@@ -164,7 +166,10 @@ def _context(protocol: int, files: IdentityFiles) -> ssl.SSLContext:
 
 
 def _check_dates(certificate: Fields, path: str, now: datetime) -> None:
-    first, last = (_date(certificate[field]) for field in ("notBefore", "notAfter"))
+    try:
+        first, last = (_date(certificate[field]) for field in ("notBefore", "notAfter"))
+    except ValueError as error:
+        raise IdentityError(f"{path} has a date that is none: {_REMEDY}") from error
     if now < first:
         raise IdentityError(
             f"{path} is not valid before {first:%Y-%m-%d %H:%M} UTC, and the clock says "

@@ -100,10 +100,10 @@ def read_head(name: str, content: bytes, file_bytes: int) -> Pack:
     manifest = Span(PREFIX.size, manifest_bytes)
     start = PREFIX.size + manifest_bytes
     digest = digest_of(content[PREFIX.size : start])
-    index = json.loads(content[start : start + index_bytes])
+    index = _index(content[start : start + index_bytes])
     if index is None:
         return Pack(name, digest, manifest, {}, file_bytes, held=True)
-    spans = spans_of(len(content), [_blob(entry) for entry in index])
+    spans = spans_of(len(content), index)
     whole = {
         name: span
         for name, span in spans.items()
@@ -119,6 +119,16 @@ def spans_of(start_bytes: int, blobs: Iterable[Blob]) -> dict[str, Span]:
         spans[blob.digest] = Span(start_bytes, blob.size_bytes)
         start_bytes += blob.size_bytes
     return spans
+
+
+def _index(content: bytes) -> list[Blob] | None:
+    try:
+        index = json.loads(content)
+    except RecursionError:
+        raise PackError("the index of the pack is nested too deeply") from None
+    if index is not None and not isinstance(index, list):
+        raise PackError("the index of the pack is no list")
+    return None if index is None else [_blob(entry) for entry in index]
 
 
 def _blob(entry: object) -> Blob:

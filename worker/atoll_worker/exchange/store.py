@@ -331,7 +331,8 @@ class Store:
             document = json.loads(self._disk.read(path, 0, PIECE_BYTES))
             ref = manifests.check_ref(str(document["ref"]))
             digest = manifests.check_digest(str(document["digest"]))
-        except (ValueError, KeyError, TypeError):
+            self._files.check_place(path, ref)
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise CorruptArtifactError(
                 f"{self._disk.place(path)} was altered: remove it, and the step that made the "
                 "artifact runs again"

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from pydantic import JsonValue
@@ -22,6 +23,9 @@ from atoll_worker.train.loop import TrainingState
 
 _KEPT = 2
 """The newest, and one before it should the newest be damaged."""
+
+_MOST_STEPS = 2**53
+"""More than anybody waits for; such a number still fits into a ref."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ def restore(state: TrainingState, checkpoint: Artifact) -> None:
         _restore(state, checkpoint)
     except ContractError as error:
         raise CorruptArtifactError(str(error)) from error
-    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise CorruptArtifactError(
             f"the checkpoint does not fit the model ({type(error).__name__}): start a new job"
         ) from error
@@ -73,7 +77,7 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     step, rounds, curve, loss_sum, history = (
         metadata[key] for key in ("step", "rounds", "lossCurve", "lossSum", "history")
     )
-    if not isinstance(step, int) or not isinstance(rounds, int):
+    if not _is_count(step) or not _is_count(rounds):
         raise TypeError("step or rounds")
     if not isinstance(curve, list) or not isinstance(history, list):
         raise TypeError("lossCurve or history")
@@ -92,6 +96,10 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     state.rounds = rounds
     state.history = history
     state.kept = _below("kept/", checkpoint)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= _MOST_STEPS
 
 
 def _below(prefix: str, artifact: Artifact) -> dict[str, Tensor]:

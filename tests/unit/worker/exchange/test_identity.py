@@ -1,5 +1,6 @@
 """A process looks at its own certificate before it dials: every way in which that can be wrong."""
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,6 +106,25 @@ def test_files_that_do_not_belong_together(
 def test_dates(tmp_path: Path, now: datetime, message: str) -> None:
     with pytest.raises(IdentityError, match=message):
         load(issued(tmp_path / "i"), ISLAND, now)
+
+
+def test_a_date_that_is_none(tmp_path: Path) -> None:
+    """Nobody signs an authority but itself: a flipped bit of its date is seen where it is read."""
+    files = issued(tmp_path / "i")
+    lines = Path(files.authority).read_text().splitlines()
+    content = bytearray(base64.b64decode("".join(lines[1:-1])))
+    content[content.index(b"251231")] ^= 0x40  # the first digit of the year is a letter now
+    text = base64.encodebytes(content).decode()
+    Path(files.authority).write_text(f"{lines[0]}\n{text}{lines[-1]}\n")
+    with pytest.raises(IdentityError, match="ca has a date that is none"):
+        load(files, ISLAND, NOW)
+
+
+@pytest.mark.parametrize("path", ["\x00", "\ud800"])
+def test_a_path_that_no_file_can_have(tmp_path: Path, path: str) -> None:
+    files = replaced(issued(tmp_path / "i"), key=path)
+    with pytest.raises(IdentityError, match="cannot be read"):
+        load(files, ISLAND, NOW)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from atoll_worker.errors import (
     UnavailableError,
     WorkerError,
 )
+from atoll_worker.exchange import pack as packs
 from atoll_worker.exchange.content import ContentError, Run, digest_of
 from atoll_worker.exchange.disk import AwayError, FullError, LocalDisk, RefusedError
 from atoll_worker.exchange.folder import Folder
@@ -282,13 +283,32 @@ def test_an_altered_ref_is_named_at_the_start(store: Store) -> None:
     Store(store.folder).close()
 
 
-@pytest.mark.parametrize("document", ['{"ref": 1, "digest": 2}', "[]", "7", '{"ref": "a"}'])
+@pytest.mark.parametrize(
+    "document", ['{"ref": 1, "digest": 2}', "[]", "7", '{"ref": "a"}', "[" * 9999]
+)
 def test_a_ref_that_is_json_and_none_of_ours_is_named(store: Store, document: str) -> None:
     publish(store, "experts/0", b"x")
     (path,) = (store.folder / "refs").iterdir()
     path.write_text(document)
     with pytest.raises(CorruptArtifactError, match="was altered: remove it"):
         reopen(store)
+
+
+def test_a_ref_that_a_bit_has_renamed_is_named(store: Store) -> None:
+    """It was bound under the other name, and nobody was told."""
+    publish(store, "experts/0", b"x")
+    (path,) = (store.folder / "refs").iterdir()
+    path.write_text(path.read_text().replace("experts/0", "experts/1"))
+    with pytest.raises(CorruptArtifactError, match="was altered: remove it"):
+        reopen(store)
+
+
+def test_a_pack_whose_index_is_no_list_is_passed_over(store: Store) -> None:
+    for index in (b"7", b"[" * 100_000):
+        head = packs.PREFIX.pack(b"ATOLPK01", 0, len(index)) + index
+        (store.folder / "packs" / packs.name_of(head)).write_bytes(head)
+    publish(store, "a", b"one")
+    assert read_back(reopen(store), "a") == [b"one"]
 
 
 def test_a_folder_has_one_owner(store: Store) -> None:
