@@ -100,6 +100,19 @@ async def test_what_is_bound_already_is_not_made_again(stubs: StubWorld, runner:
     assert not any(stubs.attempts(step) for step in WORKERS)
 
 
+async def test_a_report_is_made_anew_that_was_removed_before_its_run_was_complete(
+    stubs: StubWorld, runner: Runner
+) -> None:
+    for ref in ("assignment", "experts/0", "experts/1", "router", "report"):
+        stubs.bind(ref)
+    runner.out.mkdir()
+    evaluating = TrainingJobStatus(state="Evaluating")
+    (runner.out / "status.json").write_text(json.dumps(evaluating.to_document()))
+
+    assert isinstance(await runner.run(job(2), stubs.options()), Complete)
+    assert len(stubs.attempts("evaluate")) == 1
+
+
 async def test_one_place_is_enough(stubs: StubWorld, runner: Runner) -> None:
     stubs.script("island-0", "killed", "bind")
 

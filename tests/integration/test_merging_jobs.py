@@ -235,6 +235,14 @@ def test_last_weights_that_would_spoil_the_mean_are_left_out(
         run_again(job, fields, "merge")
 
 
+def test_weights_that_were_merged_and_are_gone_are_told_of() -> None:
+    fields = described(single(evaluations=0), islands={"count": 3, "quorum": 2})
+    job = run_job(fields)
+    job.artifacts.drop([names.final_ref(1), names.REPORT_REF])
+    with pytest.raises(ContractError, match=r"islands/1/final was merged and is gone.*a new job"):
+        run_again(job, fields, "evaluate")
+
+
 def test_a_snapshot_that_its_island_let_go_is_left_out_of_a_measurement() -> None:
     strategy = iterative(evaluations=1)
     job = run(strategy)

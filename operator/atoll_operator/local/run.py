@@ -118,13 +118,14 @@ async def _locked(place: RunFolder, options: LocalOptions) -> AsyncIterator[int]
 def _reopen(place: RunFolder, now: float) -> bool:
     """Whether a report that was removed has to be made anew.
 
-    A failure ends one run; the next one tries again.
+    A failure ends one run; the next one tries again. A run that was killed may have made its report
+    and not have said so.
     """
     previous = place.read_status()
     if previous is None:
         return False
     complete = isinstance(ended_in(previous), Complete)
-    without_report = complete and not place.has_report
+    without_report = not place.has_report
     if not complete or without_report or place.count_refs() < len(previous.artifacts):
         place.write_status(resumed(previous, now))
     return without_report

@@ -63,8 +63,8 @@ def load_job(order: EvaluateOrder, artifacts: Artifacts) -> Job:
     """Read experts, router and baseline, and check that they belong together.
 
     Raises:
-        ContractError: fewer experts than the quorum, or artifacts of different noise paths,
-            parts or data.
+        ContractError: fewer experts than the quorum, weights that were removed, or artifacts of
+            different noise paths, parts or data.
         BadDataError: the data cannot be read.
         RejectedError: there is no assignment, or nothing that routes.
     """
@@ -121,7 +121,20 @@ def _fetch(
     if order.baseline and names.BASELINE_REF in bound:
         wanted.append(names.BASELINE_REF)
     found = {ref: artifacts.fetch(ref) for ref in wanted}
+    if order.merging:
+        _check_none_is_gone(found)
     return found, {ref: bound[ref].digest for ref in wanted if ref in bound}
+
+
+def _check_none_is_gone(found: Mapping[Ref, Artifact]) -> None:
+    """Refuse to score fewer islands than were merged: the others are not lost, their weights are."""
+    merged: Any = found[names.MERGED_REF].metadata.get("islands", [])
+    for island in merged:
+        if names.final_ref(island) not in found:
+            raise ContractError(
+                f"{names.final_ref(island)} was merged and is gone, and those who would merge with "
+                "it to make it again have finished: start a new job"
+            )
 
 
 def _check_contracts(found: Mapping[Ref, Artifact], contract: dict[str, str]) -> None:

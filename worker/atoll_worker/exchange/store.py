@@ -335,7 +335,7 @@ class Store:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise CorruptArtifactError(
                 f"{self._disk.place(path)} was altered: remove it, and the step that made the "
-                "artifact runs again"
+                "artifact runs again if that is needed still"
             ) from None
         self._index.refs[ref] = Bound(ref, digest)
         try:
