@@ -28,6 +28,14 @@ def reason_to_skip(found: Places) -> str | None:
     return "NO CLUSTER: run `make cluster-up` as root, or set KUBECONFIG"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed_of_cluster" in metafunc.fixturenames:
+        one: int | None = metafunc.config.getoption("fault_seed")
+        count: int | None = metafunc.config.getoption("fault_plans")
+        chosen = metafunc.module.SHORT if count is None else metafunc.module.SEEDS[:count]
+        metafunc.parametrize("seed_of_cluster", chosen if one is None else [one])
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Kubectl:
     """The cluster, outside of any namespace of a test."""

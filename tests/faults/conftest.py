@@ -11,11 +11,6 @@ TABLE = "fault"
 """Of a test's properties: a row of the table."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fault-plans", type=int, help="so many, in place of a few")
-    parser.addoption("--fault-seed", type=int, help="the plan of this seed alone")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed_of_simulation" in metafunc.fixturenames:
         module = metafunc.module
