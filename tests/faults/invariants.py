@@ -99,10 +99,10 @@ def _results(story: Story, calm: Story) -> Iterator[str]:
         for ref in story.digests.keys() | calm.digests.keys()
         if story.digests.get(ref) != calm.digests.get(ref)
     )
+    if story.ledger.damaged:  # whoever reads it is told
+        differ = [ref for ref in differ if _readable(story, ref)]
     lost = {it.island for it in story.status.islands if it.state == "Failed"}
-    if (
-        lost
-    ):  # an ensemble goes on without: all but the report, which read fewer experts, is the same
+    if lost:  # an ensemble goes on without; its report has read fewer experts
         gone = {names.expert_ref(it) for it in lost if it is not None} | {names.REPORT_REF}
         differ = [ref for ref in differ if ref not in gone]
     if differ:
