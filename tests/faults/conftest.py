@@ -1,6 +1,14 @@
-"""Which fault plans are run, and what is said of them at the end."""
+"""Which fault plans are run, and the table of what came of those with real processes."""
+
+import json
 
 import pytest
+import real_network
+from real_plans import COUNT, NEEDS_ROOT, draw
+from real_runs import Calm
+
+TABLE = "fault"
+"""Of a test's properties: a row of the table."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,3 +23,41 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         count = metafunc.config.getoption("fault_plans", default=None)
         chosen = module.SHORT if count is None else module.SEEDS[:count]
         metafunc.parametrize("seed_of_simulation", chosen if one is None else [one])
+    if "seed_of_processes" in metafunc.fixturenames:
+        chosen = _chosen(metafunc.config, metafunc.module.SEEDS, metafunc.module.SHORT)
+        metafunc.parametrize("seed_of_processes", [_case(seed) for seed in chosen])
+
+
+def _chosen(config: pytest.Config, own: tuple[int, ...], short: tuple[int, ...]) -> list[int]:
+    one: int | None = config.getoption("fault_seed", default=None)
+    count: int | None = config.getoption("fault_plans", default=None)
+    if one is not None:
+        return [one] if (one % COUNT) in own else []
+    return list(short) if count is None else [it for it in own if it < count]
+
+
+def _case(seed: int) -> object:
+    plan = draw(seed)
+    marks = []
+    if any(it.kind in NEEDS_ROOT for it in plan.faults) and not real_network.possible():
+        marks.append(pytest.mark.skip(reason="a network or a disk of its own needs root"))
+    kinds = "+".join(it.kind for it in plan.faults)
+    return pytest.param(seed, id=f"{seed}-{plan.strategy}-{kinds}", marks=marks)
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """What the runs bind that nobody disturbs, each done when it is first asked for."""
+    return Calm(tmp_path_factory.mktemp("calm"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [it for kind in ("passed", "failed") for it in terminalreporter.getreports(kind)]
+    rows = [
+        json.loads(value) for it in reports for name, value in it.user_properties if name == TABLE
+    ]
+    if not rows:
+        return
+    terminalreporter.section("runs of real processes under faults")
+    for row in sorted(rows, key=lambda it: it[0]):
+        terminalreporter.write_line("  ".join(map(str, row)))

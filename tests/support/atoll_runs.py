@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +64,9 @@ class Run:
     folder: Path
 
     @classmethod
-    def start(cls, job: Path, folder: Path) -> "Run":
-        """Start it; its output is kept for `finish`."""
-        command = [*ATOLL, "run", str(job), "--out", str(folder)]
+    def start(cls, job: Path, folder: Path, prefix: Sequence[str] = ()) -> "Run":
+        """Start it, behind a command that becomes it; its output is kept for `finish`."""
+        command = [*prefix, *ATOLL, "run", str(job), "--out", str(folder)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         process = subprocess.Popen(command, text=True, env=environment(), **pipes)  # type: ignore[call-overload]
         return cls(process, folder)

@@ -4,11 +4,14 @@ A test that acts at a moment must not race with the training for it: on a fast m
 is over before a status tells of it. So the island waits there until the test has acted.
 """
 
+import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,13 +27,13 @@ MARK = "dies-while-merging"
 """A file of this name, with the step's name in it, below the folder that the task is given."""
 
 
-def spec(task: type, folder: Path) -> dict[str, Any]:
-    """The `task` of a job that is held by files in a folder."""
+def spec(
+    task: type, folder: Path, settings: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The `task` of a job that is held by files in a folder; with settings of the built-in task."""
     entrypoint = f"{__name__}:{task.__name__}"
-    return {
-        "type": "Custom",
-        "custom": {"entrypoint": entrypoint, "config": {"folder": str(folder)}},
-    }
+    config = {"folder": str(folder), "settings": json.dumps(dict(settings))}
+    return {"type": "Custom", "custom": {"entrypoint": entrypoint, "config": config}}
 
 
 class Hold:
@@ -83,10 +86,10 @@ def _step_of_this_process() -> str:
 
 
 class HeldDiffusion(DiffusionTask):
-    """The built-in task with its defaults, which a test can hold."""
+    """The built-in task, which a test can hold."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(DiffusionSettings())
+    def __init__(self, folder: str, settings: str) -> None:
+        super().__init__(DiffusionSettings.from_document(json.loads(settings)))
         self._gate = _Gate(Path(folder))
 
     def predict(self, model: nn.Module, inputs: Inputs) -> Tensor:
@@ -96,10 +99,10 @@ class HeldDiffusion(DiffusionTask):
 
 
 class HeldClassifier(ClassificationTask):
-    """The built-in task with its defaults, which a test can hold, or kill in a merge, once."""
+    """The built-in task, which a test can hold, or kill in a merge, once."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(ClassificationSettings())
+    def __init__(self, folder: str, settings: str) -> None:
+        super().__init__(ClassificationSettings.from_document(json.loads(settings)))
         self._gate = _Gate(Path(folder))
         self._mark = Path(folder) / MARK
 
