@@ -1,6 +1,5 @@
 """What has to hold after a run of real processes under faults. Each check says what is wrong, or nothing."""
 
-import fcntl
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -82,11 +81,8 @@ def _left(story: Story) -> Iterator[str]:
         yield f"processes are left: {story.left}"
     if story.listening:
         yield f"somebody listens still: {story.listening}"
-    with (story.folder / "lock").open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield "the folder is locked"
+    if story.locked:
+        yield "the folder is locked"
 
 
 def _files(story: Story) -> Iterator[str]:
@@ -121,7 +117,8 @@ def _digests(story: Story, calm: Story) -> Iterator[str]:
     if story.plan.strategy in MERGING and (lost or _is_late(story)):
         yield from _replayed(story, lost)
         return
-    for it in [names.REPORT_REF, *map(names.expert_ref, lost)] if lost else []:
+    told_less = any(it.startswith("mergeability/") and _is_given_up(story, it) for it in expected)
+    for it in [names.REPORT_REF, *map(names.expert_ref, lost)] if lost or told_less else []:
         expected.pop(it, None)
         found.pop(it, None)
     different = (it for it in {*expected, *found} if expected.get(it) != found.get(it))
@@ -142,12 +139,13 @@ def _replayed(story: Story, lost: list[int]) -> Iterator[str]:
 
 
 def _is_timed(story: Story, ref: str) -> bool:
-    """Whether time decides what a ref is bound to: with a deadline no island waits for the merge.
+    """Whether time decides what a ref is bound to: how well islands merge on the way.
 
-    What is late then is how well the islands merge, which the report tells; no weight depends on it.
+    With a deadline none waits for that to be measured, and a lost one takes its snapshots along. The
+    report tells of it; no weight depends on it.
     """
     told = ref.startswith("mergeability/") or "/rounds/" in ref or ref == names.REPORT_REF
-    return told and story.plan.strategy == "deadline"
+    return told and (story.plan.strategy == "deadline" or bool(_lost(story)))
 
 
 def _rounds(story: Story, calm: Story) -> Iterator[str]:
@@ -158,9 +156,10 @@ def _rounds(story: Story, calm: Story) -> Iterator[str]:
     if sorted({*done, *_lost(story)}) != list(range(ISLANDS)):
         yield f"islands {done} finished, {_lost(story)} are lost"
     of_done = tuple(f"islands/{island}/" for island in done)
-    missing = sorted({it for it in calm.records if it.startswith(of_done)} - story.records.keys())
-    if missing:
-        yield f"rounds were not told of: {missing}"
+    missing = {it for it in calm.records if it.startswith(of_done)} - story.records.keys()
+    untold = sorted(it for it in missing if not _is_given_up(story, it))
+    if untold:
+        yield f"rounds were not told of: {untold}"
     for ref, record in story.records.items():
         if abs(sum(record["shares"].values()) - 1.0) > 1e-6:
             yield f"{ref} has shares of {record['shares']}"

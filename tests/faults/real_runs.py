@@ -30,6 +30,7 @@ class Story:
         named: every digest that a status has named, by artifact.
         left: processes that outlived it.
         listening: where somebody still listens.
+        locked: whether somebody still has the folder.
         remedies: what was done because a message said so.
         unreadable: artifacts that cannot be had at the end.
         records: what each island noted of each round, by ref.
@@ -45,6 +46,7 @@ class Story:
     struck: tuple[Struck, ...]
     left: tuple[str, ...]
     listening: tuple[str, ...]
+    locked: bool
     remedies: tuple[str, ...]
     unreadable: Mapping[str, str]
     records: Mapping[str, Mapping[str, Any]]
@@ -83,6 +85,7 @@ def tell(plan: FaultPlan, place: Path, data: Path) -> Story:
             struck=struck,
             left=left,
             listening=listening,
+            locked=world.is_locked(stage.folder),
             remedies=remedies,
             unreadable=world.unreadable(stage.folder),
             records={it: world.said(stage.folder, it) for it in digests if "/merges/" in it},
@@ -122,10 +125,12 @@ def _remedy(stage: Stage, words: str) -> str:
             path.unlink()
             stage.removed.add(path.name)
         return f"removed {', '.join(sorted(it.name for it in paths))}"
+    if re.search("free some space", words):
+        return "freed space"
     if re.search("another --out|another folder|start a new job", words):
         stage.elsewhere()
         return "took another folder"
-    return "freed space" if re.search("free some space", words) else ""
+    return ""
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What can be seen of a run, and done to it, from outside: its processes, its folder, its disk."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -168,6 +169,16 @@ def _file(folder: Path, what: str, number: int) -> Path:
         assert place is not None, last
         return folder / "hub/packs" / place[0]
     return folder / what if (folder / what).exists() else folder / "hub" / what
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether somebody works on the run: each of its processes holds its lock."""
+    with (folder / "lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def unreadable(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from atoll_api import names
 from atoll_api.names import Ref
@@ -32,6 +32,8 @@ from atoll_worker.exchange.memory import (
 )
 from atoll_worker.ports import Artifact, Binding, Context
 
+MOST_SECONDS: Final = 300.0
+"""A replay takes a second or two."""
 Records = Mapping[str, Mapping[str, Any]]
 """What each island noted of each round, by ref."""
 
@@ -74,8 +76,12 @@ class _Circle(MemoryNeighbourhood):
         super().__init__(inner._artifacts, inner._news)
         self._excused = forced.excused
         self._absent = forced.absent.get(island, frozenset())
+        missed = frozenset[str]().union(*forced.absent.values())
+        self._missed = missed if island in forced.lost else frozenset()
 
     def offer(self, ref: Ref, artifact: Artifact) -> Binding:
+        if ref in self._missed:  # nobody had it: it was lost before
+            raise LostError(ref)
         return self.excuse(ref) if ref in self._excused else super().offer(ref, artifact)
 
     def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
@@ -132,9 +138,10 @@ def replay(job_file: Path, forced: Participation) -> Replayed:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(MOST_SECONDS)
     if failures:
         raise failures[0]
+    assert not any(it.is_alive() for it in threads), "the replay waits for what does not come"
     bound = shelf.bindings()
     return Replayed(dict(_noted(shelf, bound)), {ref: it.digest for ref, it in bound.items()})
 

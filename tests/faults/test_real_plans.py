@@ -55,7 +55,6 @@ def test_every_plan_is_run_by_one_of_the_files() -> None:
 
 def story(folder: Path, **changed: Any) -> Story:
     """A run of which all is well, with something changed."""
-    (folder / "lock").touch()
     fault = Fault("kill", HUB, Moment(HUB, "begins", 1))
     complete = {"type": "Complete", "status": "True", "message": ""}
     status = {"state": "Complete", "conditions": [complete], "islands": []}
@@ -70,6 +69,7 @@ def story(folder: Path, **changed: Any) -> Story:
         struck=(Struck(fault, hit=True, seconds=1.0),),
         left=(),
         listening=(),
+        locked=False,
         remedies=(),
         unreadable={},
         records={},
@@ -90,6 +90,7 @@ def test_a_run_of_which_all_is_well_passes(tmp_path: Path) -> None:
         ({"status": {"state": "Running", "conditions": [], "islands": []}}, r"says Running"),
         ({"left": ("7 atoll_worker",)}, r"processes are left: .*7 atoll_worker"),
         ({"listening": ("127.0.0.1:7",)}, r"listens still"),
+        ({"locked": True}, r"the folder is locked"),
         ({"files": ("status.json.draft",)}, r"half-written"),
         ({"files": ("hub/incoming/7.part",)}, r"half-written"),
         ({"unreadable": {"experts/0": "lost"}}, r"cannot be read"),
