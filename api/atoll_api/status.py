@@ -1,6 +1,9 @@
 """What a job says of itself; the same document from the laptop and from the cluster."""
 
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from atoll_api.base import FrozenModel, Items
 
@@ -13,6 +16,18 @@ StepState = Literal["Waiting", "Pending", "Running", "Succeeded", "Failed"]
 ConditionType = Literal["Accepted", "Running", "Suspended", "Degraded", "Complete", "Failed"]
 
 
+def _readable(text: str) -> str:
+    try:
+        datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Timestamp = Annotated[str, AfterValidator(_readable)]
+"""A moment that whoever draws it can read: a file of a run may have been damaged."""
+
+
 class Condition(FrozenModel):
     """A metav1.Condition."""
 
@@ -20,7 +35,7 @@ class Condition(FrozenModel):
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
-    last_transition_time: str
+    last_transition_time: Timestamp
     """RFC 3339, UTC, whole seconds."""
 
 
@@ -28,7 +43,7 @@ class Moment(FrozenModel):
     """When a step came into a state."""
 
     state: StepState
-    since: str
+    since: Timestamp
     """RFC 3339, UTC, milliseconds; as it was seen, which may be some seconds late."""
 
 
@@ -102,5 +117,5 @@ class TrainingJobStatus(FrozenModel):
     """At most 64, without checkpoints."""
     evaluation: EvaluationStatus = EvaluationStatus()
     hub: str | None = None
-    start_time: str | None = None
-    completion_time: str | None = None
+    start_time: Timestamp | None = None
+    completion_time: Timestamp | None = None

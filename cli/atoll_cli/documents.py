@@ -70,9 +70,12 @@ def _load(path: Path, text: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
-        raise CliError(f"{path}: {where}: {error.problem}", ExitCode.INVALID) from None
+        raise CliError(f"{path}: {where}: {error.problem!s:.300}", ExitCode.INVALID) from None
+    except LookupError:
+        told = f"{path}: not YAML: names a version of YAML that nobody reads"
+        raise CliError(told, ExitCode.INVALID) from None
     except (YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300]
         raise CliError(f"{path}: not YAML: {reason}", ExitCode.INVALID) from None
     if len(documents) != 1:
         problem = Problem("the document", f"the file holds {len(documents)} documents, not one")

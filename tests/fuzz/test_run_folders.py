@@ -45,6 +45,9 @@ def test_run_folders(fuzz: Fuzz, tmp_path: Path) -> None:
     whole = complete_run(tmp_path / "whole")
     files = read_folder(whole)
     folder = tmp_path / "damaged"
+    for words in COMMANDS:  # libraries are no case
+        assert told(*(it.format(whole, whole) for it in words))[0] is ExitCode.OK
+    shutil.rmtree(whole / "both")
 
     def case(random: Random) -> str:
         shutil.rmtree(folder, ignore_errors=True)

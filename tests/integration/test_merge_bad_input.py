@@ -73,6 +73,8 @@ def same(_: object) -> None:
 
 
 NAN = torch.full((431, 317), float("nan"), dtype=torch.bfloat16)
+SIGNALLING = torch.tensor(0x7FA00000, dtype=torch.int32).view(torch.float32)
+"""To compute with it is a warning of numpy, on the terminal of whoever merges."""
 CASES: dict[str, tuple[Prepare, str]] = {
     "missing tensor": (two(lambda it: it.pop("layer.0.up")), "bad.safetensors: has no tensor 'lay"),
     "extra tensor": (two(lambda it: it.update(more=NAN)), "has a tensor 'more'"),
@@ -85,6 +87,10 @@ CASES: dict[str, tuple[Prepare, str]] = {
         "'layer.0.norm' is I8, but BF16",
     ),
     "NaN": (two(lambda it: it.update(embed=NAN)), "bad.safetensors: tensor 'embed' holds NaN"),
+    "a NaN that signals": (
+        two(lambda it: it.update(scale=SIGNALLING), "--method", "slerp"),
+        "tensor 'scale' holds NaN",
+    ),
     "infinity": (two(lambda it: it["scale"].fill_(torch.inf)), "tensor 'scale' holds NaN or inf"),
     "too large for its type": (
         two(lambda it: it["scale"].fill_(3e38), "--dtype", "float16"),

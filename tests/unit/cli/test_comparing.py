@@ -112,6 +112,7 @@ _DAMAGE = (b"\xff", b"[" * 100_000, b'{"a": 1, "b": 2}', b"{")
     ("name", "damage"),
     [
         *((name, it) for name in ("job.json", "status.json", "report.json") for it in _DAMAGE),
+        ("status.json", b'{"startTime": "\xc3\xa926-01-31T12:00:00Z"}'),
         ("status.json", None),
         ("report.json", None),
     ],

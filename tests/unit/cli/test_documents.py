@@ -45,6 +45,8 @@ def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:
         ("a: 1\na: 2\n", "found duplicate key"),
         ("a: !!python/object:os.system {}", "could not determine a constructor"),
         ("\t", "line 1, column 1"),
+        ("a:\n%YAML 9.9\n\n  b: 1", "names a version of YAML that nobody reads"),
+        ("!!timestamp 2026-99-99 " + "- " * 3000, "failed to construct timestamp"),
     ],
 )
 def test_what_is_not_yaml_says_where(tmp_path: Path, text: str, expected: str) -> None:
@@ -52,6 +54,7 @@ def test_what_is_not_yaml_says_where(tmp_path: Path, text: str, expected: str) -
         read_job(write(tmp_path, text))
     assert caught.value.exit_code == ExitCode.INVALID
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(

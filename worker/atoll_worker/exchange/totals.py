@@ -141,7 +141,7 @@ class TotalsBook:
             document = json.loads(content)
             steps = {str(name): _told(it) for name, it in document["steps"].items()}
             heard = {str(name): float(it) for name, it in document["heard"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             return
         self._steps, self._heard = steps, heard
 

@@ -211,7 +211,8 @@ class _Work:
         if form.dtype not in FLOATS:
             return lambda raw: raw[self.first]
         working = reader.working
-        rule = self.method.rule(Whole(name, form.count, working, reader.pieces))
+        with np.errstate(all="ignore"):  # see below
+            rule = self.method.rule(Whole(name, form.count, working, reader.pieces))
 
         def merged(raw: Sequence[Bytes]) -> Bytes:
             piece = reader.numbers(raw)

@@ -12,6 +12,7 @@ from atoll_worker.errors import BadDataError
 from atoll_worker.model_files import header
 
 _INDEX: Final = ".safetensors.index.json"
+_LONGEST_NAME: Final = 255
 _SINGLE: Final = "model.safetensors"
 
 
@@ -97,9 +98,9 @@ def _weight_map(index: Path) -> dict[str, str]:
         case _:
             raise BadDataError(f"{index}: has no weight_map: not the index of a sharded model")
     for name, file in names.items():
-        if not isinstance(file, str) or Path(file).name != file:
+        if not isinstance(file, str) or Path(file).name != file or len(file) > _LONGEST_NAME:
             raise BadDataError(
-                f"{index}: tensor {name!r} is said to be in {file!r}, not a file here"
+                f"{index}: tensor {name[:80]!r} is said to be in {str(file)[:80]!r}, not a file here"
             )
     return names
 

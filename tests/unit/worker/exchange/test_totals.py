@@ -149,3 +149,10 @@ def test_all_that_a_process_can_tell_fits_into_one_report() -> None:
     assert len(samples) < MAX_SAMPLES
     totals = pb.Totals(attempt="a" * 32, samples=samples)
     assert totals.ByteSize() < 16 << 10, "a ReportRequest may have 64 KiB"
+
+
+def test_a_number_that_no_float_holds_is_passed_over() -> None:
+    """A hub that found one in totals.json did not start."""
+    book = TotalsBook()
+    book.load(b'{"steps": {}, "heard": {"island-0": 1' + b"0" * 400 + b"}}")
+    assert not list(book.times())
