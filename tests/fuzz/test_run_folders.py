@@ -33,7 +33,7 @@ def reopen(folder: Path) -> None:
     try:
         place.make()
         place.adopt(make_job())
-        run._reopen(place)
+        run._reopen(place, 0.0)
         place.read_metrics()
     except OperatorError as error:
         assert 0 < len(str(error)) < 2000

@@ -16,8 +16,7 @@ from atoll_api.spec.task import ClassificationTask, DiffusionTask, Task
 from atoll_api.spec.training import Optimizer
 from atoll_telemetry.instruments import Instruments
 from atoll_worker import device, metrics
-from atoll_worker.__main__ import _explain
-from atoll_worker.errors import DisruptedError, FinalError, WorkerError
+from atoll_worker.errors import DisruptedError, FinalError, WorkerError, explain
 from atoll_worker.exchange.memory import MemoryStop
 from atoll_worker.roles import island, partition, router
 from atoll_worker.tally import Tally
@@ -173,6 +172,6 @@ def test_a_gpu_that_is_too_small_is_no_fault_of_the_task() -> None:
     model = task.build_model(SampleSpec((4,), 0))
     with pytest.raises(torch.OutOfMemoryError) as error:
         try_task(task, model, Batch(torch.zeros(2, 4), None))
-    told = _explain(error.value)
+    told = explain(error.value)
     assert str(told) == "out of GPU memory: use a smaller batch or model, or a larger GPU"
-    assert told.exit_code == _explain(MemoryError()).exit_code
+    assert told.exit_code == explain(MemoryError()).exit_code
