@@ -28,6 +28,8 @@ class Ledger:
     bound: dict[str, str] = field(default_factory=dict)
     history: dict[str, list[str]] = field(default_factory=dict)
     """Every digest that a ref was bound to, one after another."""
+    dropping: set[str] = field(default_factory=set)
+    """Of a call that is not over: gone or not, both are right."""
     times: list[float] = field(default_factory=list)
     """When something was bound."""
     damaged: list[str] = field(default_factory=list)
@@ -53,7 +55,7 @@ class Ledger:
         now = {it.ref: it.digest for it in bindings}
         if not self.damaged:
             for ref, digest in self.bound.items():
-                if now.get(ref) != digest:
+                if now.get(ref) != digest and not (ref in self.dropping and ref not in now):
                     self.wrong.append(f"{ref} was confirmed as {digest}, and is {now.get(ref)}")
         for ref, digest in now.items():
             if ref in self.history and ref not in self.bound and not self.damaged:
@@ -61,6 +63,7 @@ class Ledger:
             if self.history.setdefault(ref, [])[-1:] != [digest]:
                 self.history[ref].append(digest)
         self.bound = now
+        self.dropping.clear()
 
     def seconds_to_continue(self, since: float) -> float | None:
         """From a moment until the next thing was bound."""

@@ -1,6 +1,7 @@
 """The hub in a simulation: the real store and the real handlers, on a disk that fails as it is told."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,27 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1:7000"
 
 
+class WatchedStore(Store):
+    """Says what it is about to drop: the power may fail in the middle of it."""
+
+    dropping: set[str]
+
+    def drop(self, refs: Sequence[str]) -> tuple[str, ...]:
+        """See `Store.drop`."""
+        self.dropping.update(refs)
+        dropped = super().drop(refs)
+        self.dropping.difference_update(refs)
+        return dropped
+
+
 def run_hub(order: HubOrder, here: "SimProcess") -> int:
     """Serve until told to stop."""
     machine = here.machine
     here.process = Process(order.job.uid, HUB)
     assert isinstance(order.store, FolderStore)
-    store = Store(Path(order.store.folder), machine.disk, here.now, Limits(order.quota_bytes))
+    limits = Limits(order.quota_bytes)
+    store = WatchedStore(Path(order.store.folder), machine.disk, here.now, limits)
+    store.dropping = machine.ledger.dropping
     book = ProgressBook(here.now)
     if (saved := store.read_file(PROGRESS_FILE)) is not None:
         book.load(saved)
