@@ -5,6 +5,7 @@ of its memory and a sixth of its time to start. Imports nothing of `spec`.
 """
 
 import json
+from collections.abc import Collection
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
@@ -89,6 +90,8 @@ class HubOrder(Order):
     everybody: int = Field(default=0, ge=0)
     """So many islands that read each other, all of them: as `neighbours` a thousand would be 4 MB,
     which no object of a cluster may be."""
+    halves: int = Field(default=0, ge=0)
+    """So many islands, of which even ones read all odd ones, and the other way round: likewise."""
     common_basis: bool = False
     """Whether every island reads the first snapshot of any other, to align itself to."""
     host: str = "127.0.0.1"
@@ -98,11 +101,12 @@ class HubOrder(Order):
     """Written, by rename, as `{"address": "HOST:PORT", "pid": N}` once the hub serves."""
 
     @property
-    def around(self) -> tuple[tuple[int, ...], ...]:
-        """`neighbours`, written out."""
-        islands = tuple(range(self.everybody))
-        return self.neighbours or tuple(
-            (*islands[:island], *islands[island + 1 :]) for island in islands
+    def around(self) -> tuple[Collection[int], ...]:
+        """For each island, whom it reads; it may be among them itself. A hub holds what is here."""
+        everybody, halves = range(self.everybody), range(self.halves)
+        return self.neighbours or (
+            *(everybody for _ in everybody),
+            *(halves[1 - island % 2 :: 2] for island in halves),
         )
 
 

@@ -94,14 +94,16 @@ def hub_order(job: JobIdentity, spec: TrainingJobSpec, place: HubPlace) -> HubOr
     """The order of the hub."""
     artifacts, merging, around = spec.artifacts, _merging(spec), neighbours(spec)
     complete = all(len(it) == len(around) - 1 for it in around)
+    halved = not complete and graphs.are_halves(around)
     return HubOrder(
         job=job,
         step=names.HUB,
         identity=place.identity,
         store=artifact_store(job, artifacts, place.folder, place.holder),
         quota_bytes=None if artifacts.quota is None else size_bytes(artifacts.quota),
-        neighbours=() if complete else around,
+        neighbours=() if complete or halved else around,
         everybody=len(around) if complete else 0,
+        halves=len(around) if halved else 0,
         common_basis=merging is not None and merging.common_basis,
         host=place.host,
         port=place.port,

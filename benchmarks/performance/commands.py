@@ -33,6 +33,11 @@ class Commanded:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def __call__(self, *command: object) -> Answer:
         """Send a command and wait for its answer."""
         return self.ask(*command)()

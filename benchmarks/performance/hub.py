@@ -73,7 +73,24 @@ class Effort:
 class Hub:
     """`python -m atoll_worker ORDER.json`, as the local runtime starts it."""
 
-    def __init__(self, authority: Authority, folder: Path, *, seen: bool = False) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        folder: Path,
+        *,
+        seen: bool = False,
+        neighbours: tuple[tuple[int, ...], ...] = (),
+        program: tuple[str, ...] = ("-P", "-m", "atoll_worker"),
+    ) -> None:
+        """Start it, and wait until it serves.
+
+        Args:
+            authority: of all certificates.
+            folder: of its own.
+            seen: whether it shows metrics.
+            neighbours: who reads whose snapshots.
+            program: what Python runs; another one than the worker is a stand-in.
+        """
         me = Process(JOB, names.HUB)
         write([authority.issue(me)], folder / "identity")
         ready = folder / "ready.json"
@@ -82,6 +99,7 @@ class Hub:
             step=names.HUB,
             identity=files_of(me, folder / "identity"),
             store=FolderStore(folder=str(folder / "store")),
+            neighbours=neighbours,
             ready_file=str(ready),
         )
         path = folder / "order.json"
@@ -90,7 +108,7 @@ class Hub:
         shown = ("--metrics-file", str(metrics)) if seen else ()
         began = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "atoll_worker", str(path), *shown],
+            [sys.executable, *program, str(path), *shown],
             stdin=subprocess.PIPE,
             env=hub_environment(os.environ),
         )

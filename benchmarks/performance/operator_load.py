@@ -35,7 +35,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -276,6 +276,7 @@ async def wide(lab: Lab, effort: Effort) -> list[Figure]:
         times = sorted(it.answered for it in made())
         await until("it is complete", lambda: _all_in(lab, "Complete", 1))
         cpu = cpu_seconds(operator.pid) - cpu
+        peak = memory_bytes("VmHWM", operator.pid) / 1e6
     ended = max(it.answered for it in lab.requests() if it.resource == "trainingjobs/status")
     mine = [it for it in lab.requests() if it.agent == "atoll-operator" and it.is_write]
     seconds = times[-1] - times[0]
@@ -284,6 +285,7 @@ async def wide(lab: Lab, effort: Effort) -> list[Figure]:
         Figure("wide: first Job of an island to the end of the job", ended - times[0], "s"),
         Figure("wide: writes an island", len(mine) / count, ""),
         Figure("wide: CPU of the operator an island, to the end", 1e3 * cpu / count, "ms"),
+        Figure(f"wide: {count} islands: peak of the operator's memory", peak, "MB"),
     ]
 
 
@@ -423,6 +425,7 @@ def main() -> None:
     """Measure."""
     options = parser(__doc__, "fewer jobs")
     options.add_argument("--arm", action="append", choices=[*ARMS, "ask"], help="only this one")
+    options.add_argument("--islands", type=int, help="of the wide job; else 1,000, or 60")
     options.add_argument("--kwok", type=Path, help="the program; else the one in the PATH")
     options.add_argument("--audit-log", type=Path, help="else logs/audit.jsonl beside KUBECONFIG")
     chosen = options.parse_args()
@@ -436,6 +439,8 @@ def main() -> None:
         if not path.exists():
             options.error(f"{path} is not there: see above for what this needs")
     effort = QUICK if chosen.quick else Effort()
+    if chosen.islands:
+        effort = replace(effort, islands=chosen.islands)
     tell(asyncio.run(measure(effort, chosen.arm or [*ARMS, "ask"], found)), chosen.json)
 
 

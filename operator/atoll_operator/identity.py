@@ -1,7 +1,8 @@
 """The certificate authority of one run, and a certificate for each of its processes.
 
 The authority's key exists in the memory of this process and is never written: whoever starts a
-run again issues everything anew. The operator of a cluster has one more, which it keeps. P-256 throughout: 1,000 certificates take 0.06 s.
+run again issues everything anew. The operator of a cluster has one more, which it keeps. P-256
+throughout: 1,000 certificates take 0.4 s of a core.
 """
 
 import os

@@ -1,6 +1,6 @@
 """How many islands, and what happens when some are lost: `spec.islands`."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -8,11 +8,14 @@ from atoll_api.base import CelRule, FrozenModel, Items
 from atoll_api.spec.data import Data
 from atoll_api.spec.template import PodTemplate
 
+MOST_ISLANDS: Final = 2000
+"""Of one job: what every object of it has room for, and every pass time (docs/scale.md)."""
+
 
 class IslandOverride(FrozenModel):
     """What is different for one island."""
 
-    island: int = Field(ge=0, le=999)
+    island: int = Field(ge=0, le=MOST_ISLANDS - 1)
     """Its number, from 0."""
     data: Data | None = None
     """Its own data, in place of `spec.data`; only with partition PerIsland."""
@@ -30,9 +33,9 @@ class Islands(FrozenModel):
             "quorum may not exceed count",
         ),
     )
-    count: int = Field(ge=1, le=1000)
+    count: int = Field(ge=1, le=MOST_ISLANDS)
     """Islands, and so experts."""
-    quorum: int | None = Field(default=None, ge=1, le=1000)
+    quorum: int | None = Field(default=None, ge=1, le=MOST_ISLANDS)
     """Islands that must finish for the job to go on; all of them when absent."""
     max_restarts: int = Field(default=3, ge=0, le=100)
     """Restarts of one island before it is given up; a SIGTERM does not count."""
@@ -48,7 +51,7 @@ class Islands(FrozenModel):
                 "x-kubernetes-list-map-keys": ["island"],
             }
         ),
-    ] = Field(default=(), max_length=1000)
+    ] = Field(default=(), max_length=MOST_ISLANDS)
     """What is different for some islands; each stands once."""
 
     @property

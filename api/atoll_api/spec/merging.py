@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from atoll_api.base import FrozenModel, Items, TaggedUnion
+from atoll_api.spec.islands import MOST_ISLANDS
 
 Initialization = Literal["Shared", "Independent"]
 NormStatistics = Literal["Reestimate", "Average"]
@@ -13,7 +14,7 @@ NormStatistics = Literal["Reestimate", "Average"]
 class Edges(FrozenModel):
     """A graph as a list of its edges."""
 
-    pairs: Items[Items[Annotated[int, Field(ge=0, le=999)]]] = Field(
+    pairs: Items[Items[Annotated[int, Field(ge=0, le=MOST_ISLANDS - 1)]]] = Field(
         min_length=1, max_length=100_000
     )
     """Pairs of islands, each pair once: `[[0, 1], [1, 2]]`. Both pull from each other."""

@@ -5,7 +5,7 @@ these are estimates: good enough to start the longest step first and to move a b
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from atoll_api.spec import TrainingJobSpec
 from atoll_api.work_order import Role
@@ -27,17 +27,7 @@ PARTITION_SHARE = 0.02
 
 def effort(spec: TrainingJobSpec, step: Step) -> float:
     """The work of a step, in samples that one expert trains on."""
-    island = float(spec.training.steps * spec.training.batch_size_per_island)
-    islands = spec.islands.count * island
-    known = {
-        "island": island,
-        "seed": _seed(spec),
-        "baseline": islands + _router(spec),
-        "router": _router(spec),
-        "evaluate": _evaluation(spec),
-        "merge": MERGE_SHARE * islands,
-    }
-    return known.get(step.role, PARTITION_SHARE * islands)
+    return _EFFORTS.get(step.role, _partition)(spec)
 
 
 def percent(spec: TrainingJobSpec, level: Level, observed: Observed) -> int:
@@ -67,6 +57,18 @@ def eta_seconds(spec: TrainingJobSpec, seen: Level, observed: Observed, now: flo
     return math.ceil(max(*before, sum(before) / max(1, len(training)), 0.0) + last)
 
 
+def _island(spec: TrainingJobSpec) -> float:
+    return float(spec.training.steps * spec.training.batch_size_per_island)
+
+
+def _islands(spec: TrainingJobSpec) -> float:
+    return spec.islands.count * _island(spec)
+
+
+def _partition(spec: TrainingJobSpec) -> float:
+    return PARTITION_SHARE * _islands(spec)
+
+
 def _seed(spec: TrainingJobSpec) -> float:
     ensemble = spec.strategy.expert_ensemble
     steps = ensemble.seed_steps if ensemble else 0
@@ -82,14 +84,23 @@ def _router(spec: TrainingJobSpec) -> float:
 
 def _evaluation(spec: TrainingJobSpec) -> float:
     """Forward passes of all models under all strategies, in training samples."""
-    wanted, islands = spec.evaluation, spec.islands.count
-    training = spec.training.steps * spec.training.batch_size_per_island * islands
+    wanted, islands, training = spec.evaluation, spec.islands.count, _islands(spec)
     if spec.task.type != "Diffusion":  # nothing is sampled
         return EVALUATION_SHARE * training
     evaluations = 2 if wanted.sampler == "Heun" else 1
     draws = wanted.samples * wanted.seeds * wanted.sampler_steps * evaluations
     models = islands + len(wanted.strategies) - 1 + int(spec.baseline.enabled)
     return max(FORWARD_SHARE * draws * models, EVALUATION_SHARE * training)
+
+
+_EFFORTS: Mapping[Role, Callable[[TrainingJobSpec], float]] = {
+    "island": _island,
+    "seed": _seed,
+    "baseline": lambda spec: _islands(spec) + _router(spec),
+    "router": _router,
+    "evaluate": _evaluation,
+    "merge": lambda spec: MERGE_SHARE * _islands(spec),
+}
 
 
 def _left(spec: TrainingJobSpec, level: Level, step: Step, observed: Observed) -> float:

@@ -154,13 +154,25 @@ def test_a_hub_is_told_who_reads_whom_in_few_words(topology: str, count: int) ->
     spec = job(count, task={"type": "Classification"}, strategy=merging).spec
     order = hub_order(IDENTITY, spec, HUB)
 
-    assert order.around == neighbours(spec)
+    around = [tuple(j for j in it if j != i) for i, it in enumerate(order.around)]
+    assert around == list(neighbours(spec))
     complete = topology == "FullyConnected" or (topology, count) == ("Ring", 3)
-    assert (order.neighbours == ()) is complete
+    halved = topology == "Bipartite" or (topology, count) == ("Ring", 4)
+    assert (order.neighbours == ()) is (complete or halved)
     assert order.everybody == (count if complete else 0)
+    assert order.halves == (count if halved else 0)
+
+
+@pytest.mark.parametrize("topology", ["FullyConnected", "Bipartite"])
+def test_what_many_islands_read_is_held_once(topology: str) -> None:
+    merging = {"type": "IterativeMerge", "iterativeMerge": {"topology": {"type": topology}}}
+    spec = job(300, task={"type": "Classification"}, strategy=merging).spec
+    order = hub_order(IDENTITY, spec, HUB)
+    assert all(isinstance(it, range) for it in order.around)
+    assert len(order.model_dump_json()) < 2000
 
 
 def test_a_hub_of_islands_that_never_meet_is_told_of_nobody() -> None:
     order = hub_order(IDENTITY, SPEC, HUB)
 
-    assert (order.around, order.neighbours, order.everybody) == ((), (), 0)
+    assert (order.around, order.neighbours, order.everybody, order.halves) == ((), (), 0, 0)

@@ -5,9 +5,10 @@ No island reads another's part, data or checkpoints; of its neighbours' weights,
 Whoever waits for a snapshot may excuse it: bind its ref to nothing, once it is late.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Final, Self
 
 from atoll_api import names
@@ -37,7 +38,7 @@ _EVERYTHING: Final = ("**",)
 _ASSIGNMENT: Final = names.ASSIGNMENT_REF
 _CHECKPOINTS: Final = "checkpoints/{step}/*"
 
-Neighbours = Mapping[int, frozenset[int]]
+Neighbours = Mapping[int, Collection[int]]
 """For an island, those whose snapshots it reads; an island that is not here reads nobody's."""
 
 
@@ -50,9 +51,10 @@ class Circle:
     """Whether every island reads the first snapshot of any other, to align itself to."""
 
     @classmethod
-    def of(cls, neighbours: Sequence[Sequence[int]], *, common_basis: bool = False) -> Self:
-        """From the neighbours of each island, in order."""
-        return cls({i: frozenset(it) for i, it in enumerate(neighbours)}, common_basis)
+    def of(cls, neighbours: Sequence[Collection[int]], *, common_basis: bool = False) -> Self:
+        """From the neighbours of each island, in order; ranges are looked into as they are."""
+        found = (it if isinstance(it, range) else frozenset(it) for it in neighbours)
+        return cls(dict(enumerate(found)), common_basis)
 
 
 ALONE: Final = Circle()
@@ -175,30 +177,48 @@ _TABLE: Final[Mapping[str, _Rights]] = {
 
 
 def may(who: Process, action: Action, what: str, job_uid: str, circle: Circle = ALONE) -> bool:
-    """Whether a process may do this to a ref, or to the progress of a step, of a job."""
-    rights = _TABLE.get(who.role) if who.job_uid == job_uid else None
-    if rights is None:
+    """Whether a process may do this to a ref, or to the progress of a step, of a job.
+
+    Takes as long however many neighbours there are: a hub asks it for each ref it tells of.
+    """
+    if who.job_uid != job_uid or who.role not in _TABLE:
         return False
-    return any(
-        _fits(filled, what)
-        for pattern in rights.patterns(action)
-        for filled in _filled(pattern, who, circle)
-    )
+    segments = what.split("/")
+    return any(_fits(it, segments, who, circle) for it in _patterns(who.role, action))
 
 
-def _filled(pattern: str, who: Process, circle: Circle) -> Iterator[str]:
-    if "{basis}" in pattern:
-        yield from (pattern.format(basis="*"),) if circle.common_basis else ()
-        return
-    around = circle.neighbours.get(who.index, frozenset()) if "{neighbour}" in pattern else (0,)
-    for neighbour in around:
-        yield pattern.format(index=who.index, step=who.step, neighbour=neighbour)
+@cache
+def _patterns(role: str, action: Action) -> tuple[tuple[str, ...], ...]:
+    """Segments of each."""
+    return tuple(tuple(it.split("/")) for it in _TABLE[role].patterns(action))
 
 
-def _fits(filled: str, what: str) -> bool:
-    if filled == "**":
+def _fits(wanted: Sequence[str], segments: Sequence[str], who: Process, circle: Circle) -> bool:
+    if wanted == ("**",):
         return True
-    wanted, found = filled.split("/"), what.split("/")
-    return len(wanted) == len(found) and all(
-        ours in ("*", theirs) and theirs for ours, theirs in zip(wanted, found, strict=True)
+    return len(wanted) == len(segments) and all(
+        _means(ours, theirs, who, circle) for ours, theirs in zip(wanted, segments, strict=True)
     )
+
+
+def _means(ours: str, theirs: str, who: Process, circle: Circle) -> bool:
+    match ours:
+        case "*":
+            return bool(theirs)
+        case "{basis}":
+            return circle.common_basis and bool(theirs)
+        case "{neighbour}":
+            island = _island(theirs)
+            return island != who.index and island in circle.neighbours.get(who.index, ())
+        case "{index}":
+            return theirs == str(who.index)
+        case "{step}":
+            return theirs == who.step
+        case _:
+            return theirs == ours
+
+
+def _island(segment: str) -> int | None:
+    """Its number, as it is written in refs and in no other way: `7`, not `07` and no other digits."""
+    found = int(segment) if segment.isascii() and segment.isdecimal() else None
+    return found if str(found) == segment else None

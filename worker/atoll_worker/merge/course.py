@@ -61,7 +61,7 @@ class MixingCourse:
 
     @cached_property
     def _rows(self) -> tuple[Mapping[int, float], ...]:
-        around = graphs.neighbours(graphs.edges(self.settings.topology, self.count), self.count)
+        around = graphs.neighbours_of(self.settings, self.count)
         return tuple(graphs.mixing_row(around, island) for island in range(self.count))
 
     def weights(self, number: int, island: int) -> Mapping[int, float]:

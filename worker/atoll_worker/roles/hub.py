@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -28,14 +28,15 @@ from atoll_worker.exchange.opening import opened
 from atoll_worker.exchange.progress import ProgressBook
 from atoll_worker.exchange.server import IDLE_SESSION_SECONDS, Beside, Threads, build_server
 from atoll_worker.exchange.store import Store
+from atoll_worker.exchange.totals import TotalsBook
 from atoll_worker.tally import Tally
 
 PROGRESS_FILE = "progress.json"
 TOTALS_FILE = "totals.json"
 _GRACE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 1.0
-_TOTALS_SHARE = 0.05
-"""Of the time: what the totals of a thousand islands may take to be written down."""
+_WRITING_SHARE = 0.05
+"""Of the time: what each kind of what a thousand islands told may take to be written down."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     threads = Threads()
-    records = _Records(store)
+    records = Records(store)
     records.load()
     server, exchange = build_server(
         store, threads, _guard(order), Beside(records.book, tally=tally)
@@ -86,40 +87,47 @@ async def _serve(
 
 
 @dataclass
-class _Records:
+class _Record:
+    """What is written to a file of the store whenever it has changed, if that is not too often."""
+
+    file: str
+    book: ProgressBook | TotalsBook
+    not_before: float = 0.0
+    """On the monotonic clock."""
+
+
+class Records:
     """What the steps told, in memory and on disk: a hub that was killed goes on with it."""
 
-    store: Store
-    book: ProgressBook = field(default_factory=ProgressBook)
-    _next_totals: float = 0.0
+    def __init__(self, store: Store, book: ProgressBook | None = None) -> None:
+        self.book = book or ProgressBook()
+        self._store = store
+        self._all = (_Record(PROGRESS_FILE, self.book), _Record(TOTALS_FILE, self.book.totals))
 
     def load(self) -> None:
         """Take up what an earlier process of this hub has written."""
-        for name, load in ((PROGRESS_FILE, self.book.load), (TOTALS_FILE, self.book.totals.load)):
-            if (saved := self.store.read_file(name)) is not None:
-                load(saved)
+        for it in self._all:
+            if (saved := self._store.read_file(it.file)) is not None:
+                it.book.load(saved)
 
     async def save_now_and_then(self, threads: Threads) -> None:
-        """Write what has changed."""
-        totals = self.book.totals
-        if self.book.changed:
-            await threads.call(self.store.write_file, PROGRESS_FILE, self.book.dump())
-        began = time.monotonic()
-        if totals.changed and began >= self._next_totals:
-            await threads.call(self._write_totals)
-            took = time.monotonic() - began
-            self._next_totals = time.monotonic() + took / _TOTALS_SHARE
+        """Write what has changed, but for a small share of the time."""
+        for it in self._all:
+            began = time.monotonic()
+            if it.book.changed and began >= it.not_before:
+                await threads.call(self._write, it)
+                took = time.monotonic() - began
+                it.not_before = time.monotonic() + took / _WRITING_SHARE
 
     def save(self) -> None:
         """Write what has changed; at the end."""
-        if self.book.changed:
-            self.store.write_file(PROGRESS_FILE, self.book.dump())
-        if self.book.totals.changed:
-            self._write_totals()
+        for it in self._all:
+            if it.book.changed:
+                self._write(it)
 
-    def _write_totals(self) -> None:
-        """On any thread: of a thousand islands they take a while to be put into words."""
-        self.store.write_file(TOTALS_FILE, self.book.totals.dump())
+    def _write(self, record: _Record) -> None:
+        """On any thread: of a thousand islands it takes a while to be put into words."""
+        self._store.write_file(record.file, record.book.dump())
 
 
 def _show(order: HubOrder, store: Store, book: ProgressBook, tally: Tally) -> None:
@@ -158,7 +166,7 @@ async def _watch_room(fullness: Fullness, threads: Threads) -> None:
 
 
 async def _keep_house(
-    store: Store, records: _Records, threads: Threads, stop: asyncio.Event
+    store: Store, records: Records, threads: Threads, stop: asyncio.Event
 ) -> None:
     while not stop.is_set():
         with suppress(TimeoutError):

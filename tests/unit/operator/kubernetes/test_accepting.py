@@ -1,5 +1,6 @@
 """A job is written down once: certificates first, the ConfigMap that names them last."""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -69,6 +70,23 @@ async def test_it_is_written_once() -> None:
     assert await accepted(again, view) == first
     assert len(server.objects(CONFIG_MAPS)) == 1
     assert not [it for it in again.requests if it.verb != "get"]
+
+
+async def test_others_get_their_turn_while_many_certificates_are_issued() -> None:
+    api, turns = FakeApi(), 0
+    view = submitted(api.server, islands={"count": 300}, partition={"type": "Random"})
+    operator = await load_authority(api, OPERATOR, NOW)
+
+    async def others() -> None:
+        nonlocal turns
+        while not api.server.objects(CONFIG_MAPS):
+            turns += not api.server.objects(SECRETS).keys() - {OPERATOR}
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    await accept(api, view.parse(), view, SETTINGS, operator)
+    await waiting
+    assert turns > 300 / 50
 
 
 async def test_no_key_is_in_what_others_may_read() -> None:

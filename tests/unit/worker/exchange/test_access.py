@@ -1,6 +1,7 @@
 """Every cell of the table: each role, each action, each kind of ref or step."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -188,6 +189,31 @@ def test_in_a_common_basis_all_read_and_excuse_the_first_snapshots_and_no_other(
         assert more - {r for r in REFS if may(island, action, r, JOB, CIRCLE)} == {
             "islands/10/rounds/0"
         }
+
+
+@pytest.mark.parametrize("action", [Action.LIST, Action.READ, Action.EXCUSE])
+def test_a_neighbour_is_called_by_its_number_and_in_no_other_way(action: Action) -> None:
+    called = ("0", "00", "+0", "-0", "0x0", " 0", "\u0660", "\u00b2", "", "*", "{neighbour}")
+    refs = [f"islands/{it}/rounds/3" for it in called]
+    allowed = [may(CALLERS["island-1"], action, it, JOB, CIRCLE) for it in refs]
+    assert allowed == [True] + [False] * (len(called) - 1)
+
+
+def test_to_look_up_a_right_is_as_much_work_with_a_thousand_neighbours_as_with_one() -> None:
+    class Asked(frozenset[int]):
+        looks = 0
+
+        def __contains__(self, island: object) -> bool:
+            Asked.looks += 1
+            return super().__contains__(island)
+
+        def __iter__(self) -> Iterator[int]:
+            raise AssertionError("all neighbours are looked at")
+
+    circle = Circle({1: Asked(range(2, 1000))})
+    for ref in ("islands/7/rounds/3", "islands/7/merges/3", "islands/7/final", "experts/3"):
+        may(CALLERS["island-1"], Action.LIST, ref, JOB, circle)
+    assert Asked.looks == 1
 
 
 @pytest.mark.parametrize("ref", sorted(REFS))
