@@ -69,10 +69,10 @@ def calm_run(folder: Path, strategy: str) -> Story:
 @pytest.mark.parametrize("forgotten", ["content", "refs", "packs"])
 def test_a_lost_fsync(forgotten: str, tmp_path: Path) -> None:
     calm = calm_run(tmp_path, "gossip")
-    said = [
+    said = (
         line for plan in POWER for line in found(plan, tmp_path, calm, disk=NeverSynced(forgotten))
-    ]
-    assert any("was confirmed as" in line or "failed for no reason" in line for line in said), said
+    )
+    assert any("was confirmed as" in line or "failed for no reason" in line for line in said)
 
 
 def test_a_double_bind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
