@@ -82,11 +82,14 @@ def _require_readable(document: object) -> None:
     YAML's references make more values of a line than there are atoms: each use counts.
 
     Raises:
-        InvalidJobError: it is too deep or too large.
+        InvalidJobError: it is too deep or too large, or has text that no file can hold.
     """
     rest, count = [(document, 0)], 0
     while rest:
         node, depth = rest.pop()
+        if isinstance(node, str) and not _is_text(node):
+            said = f"{shown(node)} is no text: it holds half of a pair of surrogates"
+            raise InvalidJobError([Problem("the document", said)])
         children = _children(node)
         count += 1 + len(children)
         if depth > MAX_DEPTH or count > MAX_VALUES:
@@ -95,9 +98,17 @@ def _require_readable(document: object) -> None:
         rest.extend((child, depth + 1) for child in children)
 
 
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _children(node: object) -> Collection[object]:
     if isinstance(node, Mapping):
-        return node.values()
+        return (*node, *node.values())
     return node if isinstance(node, list | tuple) else ()
 
 

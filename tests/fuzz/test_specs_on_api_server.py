@@ -20,6 +20,8 @@ LENIENT: Final[Mapping[str, tuple[str, ...]]] = {
     # A definition has four templates and may not be larger than etcd takes: their names have no
     # pattern there (`spec/template.py`), and the operator says what is wrong.
     "template": ("string_pattern_mismatch", "value_error"),
+    # Where a text has a `format`, the API server lets a list by: it looks at the form of texts alone.
+    "cidr": ("string_type",),
 }
 """What the server takes and the types refuse: a part of the path, and kinds of problems; why."""
 

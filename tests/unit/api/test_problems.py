@@ -194,3 +194,12 @@ def test_what_a_user_wrote_is_shown_in_short(changes: dict[str, Any]) -> None:
     (found,) = problems_of(job_document(**changes))
     assert len(found) < 1000
     assert "aaa..." in found
+
+
+@pytest.mark.parametrize(
+    "template", [{"annotations": {"a": "\ud800"}}, {"affinity": {"\ud800": 1}}]
+)
+def test_text_that_no_file_can_hold_is_refused(template: dict[str, Any]) -> None:
+    """It was accepted, and no process could read the order that it stood in."""
+    (found,) = problems_of(job_document(template=template))
+    assert found == r"the document: '\ud800' is no text: it holds half of a pair of surrogates"
