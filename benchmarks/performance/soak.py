@@ -67,9 +67,9 @@ class Effort:
 QUICK: Final = Effort(150.0, 1.0, 4, 0.2, 0.1, 10, 12.0, 1, fresh=False)
 
 
-def full(hours: float) -> Effort:
-    """One job at a time: all of it takes a third of a core, as others may be on this machine."""
-    return Effort(3600 * hours, 15.0, 1, 0.8, 6.0, 4, 120.0, max(1, round(2 * hours)))
+def full(hours: float, at_once: int) -> Effort:
+    """One job at a time and all that is around it take a third of a core."""
+    return Effort(3600 * hours, 15.0, at_once, 0.8, 6.0, 4, 120.0, max(1, round(2 * hours)))
 
 
 class Record:
@@ -123,7 +123,8 @@ class Soak:
             pausing.cancel()
         await self._pause()
         self._take_settled()
-        self._record.put("left", objects=await self._operator.cluster.left())
+        objects, told = await self._operator.cluster.left(), self._operator.told()
+        self._record.put("left", objects=objects, told=told)
 
     async def _pause_now_and_then(self) -> None:
         every = self._effort.seconds / (self._effort.pauses + 1)
@@ -170,7 +171,7 @@ class Soak:
                 **counts,
                 hub_store_mb=folder_bytes(self._hub.store) / 1e6,
                 etcd_mb=folder_bytes(self._found.data) / 1e6,
-                operator_metrics_bytes=self._operator.exposition_bytes(),
+                operator_metrics_bytes=len(self._operator.exposition()),
                 hub_metrics_bytes=self._hub.exposition_bytes(),
             )
 
@@ -220,12 +221,13 @@ def main() -> None:
     """Watch, judge, and draw."""
     options = parser(__doc__, "two and a half minutes, as fast as it goes")
     options.add_argument("--hours", type=float, default=2.0)
+    options.add_argument("--at-once", type=int, default=1, metavar="N", help="jobs of the operator")
     options.add_argument("--folder", type=Path, help="for what was seen; else a new one")
     options.add_argument("--again", type=Path, metavar="FOLDER", help="judge what was seen before")
     chosen = options.parse_args()
     folder = chosen.again or chosen.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     if chosen.again is None:
-        watch(QUICK if chosen.quick else full(chosen.hours), folder)
+        watch(QUICK if chosen.quick else full(chosen.hours, chosen.at_once), folder)
     from soak_plot import draw  # noqa: PLC0415 - not while it watches: they are large
     from soak_trends import judged, read, trends  # noqa: PLC0415
 

@@ -30,6 +30,8 @@ from atoll_telemetry import logs
 NAMESPACE: Final = "soak"
 STAND_IN: Final = Path(__file__).with_name("soak_operator_stand_in.py")
 START_SECONDS: Final = 60.0
+EVERY_JOB: Final = b"kube_atoll_trainingjob_created{"
+"""A series that every job has."""
 SETTLED_SECONDS: Final = 8.0
 """After the end of a job: its last requests have been made and counted."""
 
@@ -111,10 +113,24 @@ class OperatorSoak:
                 kind = "event" if it.resource == "events" else "write"
                 self._written.setdefault(_job_of(it.name), Counter())[kind] += 1
 
-    def exposition_bytes(self) -> int:
-        """The size of its metrics, scraped as Prometheus does."""
+    def exposition(self) -> bytes:
+        """Its metrics, scraped as Prometheus does."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as page:
-            return len(page.read())
+            found: bytes = page.read()
+            return found
+
+    def told(self) -> int:
+        """Of how many jobs its metrics tell."""
+        return sum(it.startswith(EVERY_JOB) for it in self.exposition().splitlines())
+
+    async def forgets(self) -> bool:
+        """Whether it comes to tell of no job, where there is none."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            told = self.told()
+            if not told or time.monotonic() > deadline:
+                return not told
+            await asyncio.sleep(0.2)
 
     def _start(self, port: int, more: dict[str, str]) -> "subprocess.Popen[bytes]":
         environment = {

@@ -24,6 +24,8 @@ BLOCKS: Final = 40
 CONFIDENCE: Final = 0.95
 WARM_SHARE: Final = 0.2
 """Of the time: caches and pools fill, and the hub has as many uploads that died as it keeps."""
+FEWEST: Final = 8
+"""Values that a slope is taken of."""
 HOUR: Final = 3600.0
 
 Line = Mapping[str, Any]
@@ -40,6 +42,10 @@ class Bound:
 
 MEMORY: Final = Bound(2.0, "MB")
 COUNT: Final = Bound(1.0, "")
+POOLS: Final = Bound(3.0, "")
+"""Threads are made when they are first wanted, up to the size of their pools."""
+STORE: Final = Bound(8.0, "MB")
+"""What a job has while it is under way; looks fall into any moment of it."""
 UNJUDGED: Final = Bound(None, "MB")
 """What a process shares with others grows when those end; the islands of a harness are many in one
 process, which no process of a job is."""
@@ -48,7 +54,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "pss_mb": UNJUDGED,
     "own_mb": MEMORY,
     "descriptors": COUNT,
-    "threads": COUNT,
+    "threads": POOLS,
 }
 LABELS: Final[Mapping[str, str]] = {
     "rss_mb": "RSS",
@@ -145,20 +151,14 @@ def all_series(lines: Sequence[Line]) -> Iterator[Series]:
             judged_as = UNJUDGED if process == "islands" and bound is MEMORY else bound
             yield _series(f"{process}: {LABELS[key]}", judged_as, own, "jobs", key)
     sizes = [it for it in lines if it["kind"] == "size"]
-    kilobytes = Bound(1000.0, "bytes")
-    yield _series("operator: metrics page", kilobytes, sizes, "operator", "operator_metrics_bytes")
-    yield _series("hub: metrics page", kilobytes, sizes, "hub", "hub_metrics_bytes")
-    yield _series("hub: store on disk", MEMORY, sizes, "hub", "hub_store_mb")
+    page = Bound(4000.0, "bytes")  # a series that is seen for the first time; one a job is more
+    yield _series("operator: metrics page", page, sizes, "operator", "operator_metrics_bytes")
+    yield _series("hub: metrics page", page, sizes, "hub", "hub_metrics_bytes")
+    yield _series("hub: store on disk", STORE, sizes, "hub", "hub_store_mb")
     jobs = [{**it, "jobs": number} for number, it in enumerate(_jobs(lines))]
     for story in sorted({it["story"] for it in jobs}):
         own = [it for it in jobs if it["story"] == story]
         yield _series(f"API writes of a job that is {story}", COUNT, own, "jobs", "writes")
-    idle = [
-        {**it, "a_minute": 60 * it["requests"] / it["took"], "jobs": 0}
-        for it in lines
-        if it["kind"] == "idle"
-    ]
-    yield _series("operator: requests a minute when idle", COUNT, idle, "jobs", "a_minute")
 
 
 def _jobs(lines: Sequence[Line]) -> list[Line]:
@@ -177,7 +177,7 @@ def _series(name: str, bound: Bound, lines: Sequence[Line], jobs: str, key: str)
 
 def trends(lines: Sequence[Line]) -> list[Trend]:
     """Of all that was seen often enough."""
-    return [trend(it) for it in all_series(lines) if len(it.values) > 4]
+    return [trend(it) for it in all_series(lines) if len(it.values) >= FEWEST]
 
 
 @dataclass(frozen=True)
@@ -212,9 +212,16 @@ def _counts(lines: Sequence[Line]) -> Iterator[Figure]:
         "jobs of the operator that ended otherwise than they should", len(wrong), "", Target(0)
     )
     yield Figure("jobs of the hub", sum(it["kind"] == "hub_job" for it in lines), "")
-    left = [it["objects"] for it in lines if it["kind"] == "left"]
-    if left:
-        yield Figure("objects of jobs that are left at the end", left[-1], "", Target(0))
+    idle = [60 * it["requests"] / it["took"] for it in lines if it["kind"] == "idle"]
+    if idle:
+        name = "operator: requests a minute when idle"
+        yield Figure(f"{name}: at the beginning", idle[0], "")
+        yield Figure(f"{name}: more of them at the end", idle[-1] - idle[0], "", Target(5), idle)
+    for it in lines:
+        if it["kind"] == "left":
+            yield Figure("objects of jobs that are left at the end", it["objects"], "", Target(0))
+            name = "jobs that the operator still tells of at the end"
+            yield Figure(name, it.get("told", 0), "", Target(0))
 
 
 def _figures(it: Trend) -> Iterator[Figure]:

@@ -66,6 +66,7 @@ async def stories(soak: OperatorSoak, port: int, leak: dict[str, str]) -> tuple[
             held.append(sample(soak.pid).descriptors - connections(soak.pid, port))
         worked = list(soak.settled(0.0))
         assert await soak.cluster.left() == 0
+        assert await soak.forgets(), "it tells of jobs that are gone"
     return worked, held[1] - held[0]
 
 

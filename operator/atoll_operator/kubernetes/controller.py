@@ -120,6 +120,15 @@ class Controller:
             return
         self._views[view.key] = view
 
+    def _wrote(self, view: JobView) -> None:
+        """Take the version that a pass has written, unless the job is gone by now.
+
+        Its deletion may be told before the answer to the write has come: nobody would tell it again.
+        """
+        known = self._views.get(view.key)
+        if known is not None and known.uid == view.uid:
+            self.saw(view)
+
     def gone(self, key: Key, uid: str) -> None:
         """A job is there no more; what it owned follows it."""
         view = self._views.get(key)
@@ -249,7 +258,7 @@ class Controller:
             subject=subject,
             scene=hands.world.scene(view.key, view.uid),
             memory=known.memory,
-            saw=self.saw,
+            saw=self._wrote,
             reporter=hands.settings.pod,
             clock=self._clock,
         )
@@ -260,7 +269,7 @@ class Controller:
         status = refused(view.status, problems, self._now())
         if status != view.status:
             _log.warning("%s is refused: %s", view.key, problems)
-            self.saw(await replace_status(self._hands.api, view, status))
+            self._wrote(await replace_status(self._hands.api, view, status))
 
     async def _say_blocked(self, key: Key, error: ApiError | StrangerError) -> None:
         """Tell the user what the cluster will say again.
@@ -273,7 +282,7 @@ class Controller:
         status = blocked(view.status, str(error), self._now())
         if status != view.status:
             with suppress(ApiError):
-                self.saw(await replace_status(self._hands.api, view, status))
+                self._wrote(await replace_status(self._hands.api, view, status))
 
     async def _expire(self, view: JobView, spec: TrainingJobSpec) -> float | None:
         """Delete a job that has ended, when its time is over; what it owns goes with it."""
