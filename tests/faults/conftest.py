@@ -1,4 +1,4 @@
-"""Which fault plans are run, and the table of what came of those with real processes."""
+"""Which fault plans are run, and the table of what came of them."""
 
 import json
 
@@ -53,6 +53,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if not rows:
         return
-    terminalreporter.section("runs of real processes under faults")
+    terminalreporter.section("runs under faults")
     for row in sorted(rows, key=lambda it: it[0]):
         terminalreporter.write_line("  ".join(map(str, row)))

@@ -1,6 +1,7 @@
 """Run one job under a fault plan in this process, on simulated time: what came of it."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -154,6 +155,14 @@ def simulate(
         idle_writes=sum(before == after for before, after in pairwise(heard.statuses)),
         waits=tuple(machine.ledger.seconds_to_continue(at) for at in machine.struck_at),
     )
+
+
+def row(story: Story) -> str:
+    """For the table: seed, strategy, faults, outcome, and the seconds to continue after each."""
+    plan = story.plan
+    ended = type(story.outcome).__name__
+    waits = ", ".join("-" if it is None else f"{it:.1f} s" for it in story.waits)
+    return json.dumps([plan.seed, plan.strategy, "; ".join(map(str, plan.faults)), ended, waits])
 
 
 def _gone(statuses: Sequence[TrainingJobStatus]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 from invariants import broken
 from jobs_of_faults import STRATEGIES
 from plans import KINDS, FaultPlan, draw
-from simulated import Story, simulate
+from simulated import Story, row, simulate
 
 from atoll_operator.plan.model import Complete
 
@@ -52,7 +52,7 @@ def test_a_run_holds_what_it_promises(
 ) -> None:
     plan = plan_of(seed_of_simulation, calm)
     story = simulate(plan, tmp_path / "run")
-    record_property("simulated", (plan, story))
+    record_property("fault", row(story))
     assert not broken(story, calm(plan.strategy)), f"{plan}\n{story.struck}\n{story.errors}"
 
 
