@@ -136,6 +136,10 @@ class Controller:
             del self._views[key]
             self._forget(key)
 
+    def uids(self) -> dict[Key, str]:
+        """Of all jobs that are known."""
+        return {key: view.uid for key, view in self._views.items()}
+
     def shown(self) -> list[Shown]:
         """All jobs, for metrics."""
         known = self._known

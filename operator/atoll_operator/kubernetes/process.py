@@ -11,7 +11,7 @@ from typing import Any, Final
 from atoll_api.release import release
 from atoll_operator import progress
 from atoll_operator.errors import ApiError, OperatorError
-from atoll_operator.kubernetes import handlers, health
+from atoll_operator.kubernetes import handlers, health, roll_call
 from atoll_operator.kubernetes.api import Api, Key
 from atoll_operator.kubernetes.authority import OperatorAuthority, load_authority
 from atoll_operator.kubernetes.backoff import Backoff
@@ -85,6 +85,7 @@ class _Operator:
         chance = random.random
         lease = Key(settings.namespace, settings.lease)
         candidate = Candidate(lease, new_identity(settings.pod), LeaseTiming(10.0, 7.0, 2.0))
+        self._api = api
         self._settings = settings
         self._measurements = measurements
         self._scraped = asyncio.Lock()
@@ -140,6 +141,10 @@ class _Operator:
                 name="kopf",
             ),
             asyncio.create_task(self._lead(), name="lead"),
+            asyncio.create_task(
+                roll_call.go_on(self._api, self._settings.namespaces, self._controller),
+                name="roll call",
+            ),
         ]
         working = asyncio.create_task(
             self._queue.run(self._controller.work, self._settings.workers, self._controller.rest),
