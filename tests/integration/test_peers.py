@@ -1,6 +1,7 @@
 """Weights from island to island: a real hub in its process, islands that serve, and what breaks."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from atoll.exchange.v1 import exchange_pb2_grpc as exchange_grpc
 from atoll.progress.v1 import progress_pb2 as progress_pb
 from atoll.progress.v1 import progress_pb2_grpc as progress_grpc
 from atoll_api import names
-from atoll_api.names import Process
+from atoll_api.names import Process, Ref
 from atoll_worker.errors import RejectedError, UnavailableError, WorkerError
 from atoll_worker.exchange.access import Circle
 from atoll_worker.exchange.client import ExchangeClient
@@ -48,15 +49,23 @@ class World:
         self._stack = stack
         self._guard = Guard(hub.household.job_uid, Circle.of(RING))
 
-    def client(self, island: int, seconds: float = 60) -> ExchangeClient:
+    def client(
+        self, island: int, seconds: float = 60, kind: type[ExchangeClient] = ExchangeClient
+    ) -> ExchangeClient:
         credentials = self.hub.household.credentials("island", island)
-        client = ExchangeClient(self.hub.address, credentials, Patience(seconds, seconds))
+        client = kind(self.hub.address, credentials, Patience(seconds, seconds))
         return self._stack.enter_context(client)
 
-    def offering(self, island: int, advertised: str = "", as_island: int | None = None) -> Offering:
+    def offering(
+        self,
+        island: int,
+        advertised: str = "",
+        as_island: int | None = None,
+        client: ExchangeClient | None = None,
+    ) -> Offering:
         credentials = self.hub.household.credentials("island", as_island or island)
         offering = Offering(
-            self.client(island),
+            client or self.client(island),
             credentials,
             self._guard,
             Listen(advertised=advertised),
@@ -209,6 +218,34 @@ def test_what_is_withdrawn_is_gone(world: World) -> None:
     with pytest.raises(RejectedError, match="nothing is bound to islands/0/rounds/1"):
         world.client(1).fetch(REF)
     assert world.offering(1).wait([REF], 0.5) == {}
+
+
+class DropThenNewHub(ExchangeClient):
+    """Between a Drop and its answer the hub dies, comes back, and hears of all holders again."""
+
+    world: World
+
+    def drop(self, refs: Sequence[Ref]) -> None:
+        super().drop(refs)
+        self.world.hub.kill()
+        self.world.hub.start()
+        deadline = time.monotonic() + 5.0
+        while REF not in self.bindings() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def test_what_is_withdrawn_does_not_come_back_with_a_new_hub(world: World) -> None:
+    client = world.client(0, kind=DropThenNewHub)
+    assert isinstance(client, DropThenNewHub)
+    client.world = world
+    zero = world.offering(0, client=client)
+    kept = names.snapshot_ref(0, 2)
+    zero.offer(REF, noise(1))
+    zero.offer(kept, noise(2))
+    zero.withdraw([REF])
+    reader = world.client(1)
+    assert_equal(reader.fetch(kept).tensors, noise(2))  # so it has been told of again
+    assert reader.bindings().keys() == {kept}
 
 
 def test_an_address_that_is_taken_is_named(world: World) -> None:

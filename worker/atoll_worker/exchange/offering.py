@@ -71,6 +71,8 @@ class Offering:
         self._shelf = Snapshots()
         self._offered: dict[Ref, Encoded] = {}
         self._lock = threading.Lock()
+        self._telling = threading.Lock()
+        """Held while the hub is told of a ref: nothing may bind it after its Drop."""
         beside = Beside(traffic=Traffic(client.traffic), tally=client.tally)
         self._server = ServerThread(
             self._shelf, guard, credentials, listen=f"{listen.host}:{listen.port}", beside=beside
@@ -139,8 +141,9 @@ class Offering:
 
     def withdraw(self, refs: Sequence[Ref]) -> None:
         """Unbind refs at the hub, and serve them no longer."""
-        self._client.drop(refs)
-        self._let_go(refs)
+        with self._telling:
+            self._client.drop(refs)
+            self._let_go(refs)
 
     def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
         """See `ports.Onlooker.wait`."""
@@ -165,23 +168,30 @@ class Offering:
 
     def _hold_all(self) -> None:
         with self._lock:
-            offered = dict(self._offered)
-        for ref, encoded in offered.items():
-            with suppress(WorkerError):  # a hub that went away again opens a Watch again
-                self._client.connection.retry(partial(self._hold, ref, encoded))
+            offered = list(self._offered)
+        for ref in offered:
+            with self._telling, suppress(WorkerError):  # a hub that goes away opens a Watch again
+                encoded = self._offered_still(ref)
+                if encoded is not None:
+                    self._client.connection.retry(partial(self._hold, ref, encoded))
+
+    def _offered_still(self, ref: Ref) -> Encoded | None:
+        """None: it was withdrawn meanwhile."""
+        with self._lock:
+            return self._offered.get(ref)
 
     def _publish_wanted(self, ref: str) -> None:
         self._publisher.submit(self._publish, Ref(ref))
 
     def _publish(self, ref: Ref) -> None:
-        with self._lock:
-            encoded = self._offered.get(ref)
-        if encoded is None:
-            return  # withdrawn meanwhile
-        try:
-            self._client.upload(ref, encoded)
-        except WorkerError as error:  # the next Watch says again what is wanted
-            _log.warning("%s is wanted at the hub and cannot be published: %s", ref, error)
+        with self._telling:
+            encoded = self._offered_still(ref)
+            if encoded is None:
+                return
+            try:
+                self._client.upload(ref, encoded)
+            except WorkerError as error:  # the next Watch says again what is wanted
+                _log.warning("%s is wanted at the hub and cannot be published: %s", ref, error)
 
 
 def _dialled(listen: Listen, port: int) -> str:
