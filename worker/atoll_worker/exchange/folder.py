@@ -37,6 +37,7 @@ from atoll_worker.exchange.spares import Spare, Spares, SpareSizes
 
 VERSION: Final = b"atoll store 1\n"
 _VERSION_BYTES: Final = 64
+_A_VERSION: Final = re.compile(rb"atoll store [0-9]+")
 _PART: Final = ".part"
 _SESSION_PART: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(_PART)}")
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -49,7 +50,7 @@ class Folder:
     Raises:
         InUseError: another process uses the folder.
         NoSpaceError: the folder cannot be written.
-        FinalError: the folder holds a store of another version.
+        FinalError: the folder holds a store of another version, or its VERSION was altered.
     """
 
     def __init__(self, path: Path, disk: Disk, spares: SpareSizes) -> None:
@@ -200,13 +201,7 @@ class Folder:
     def _prepare(self) -> None:
         fresh = "VERSION" not in self._disk.names(self.path)
         if not fresh:
-            found = self._disk.read(self.path / "VERSION", 0, _VERSION_BYTES)
-            if found != VERSION:
-                raise FinalError(
-                    f"{self._disk.place(self.path)} holds {found.decode(errors='replace').strip()!r}, this version "
-                    f"reads {VERSION.decode().strip()!r}: use the version that wrote it, or "
-                    "another folder"
-                )
+            self._check_version()
         for folder in (self.packs, self.refs, self.incoming):
             self._disk.make_folder(folder)
         for name in self._disk.names(self.incoming):
@@ -217,6 +212,22 @@ class Folder:
         with syncing():
             self._disk.sync_folder(self.packs)
             self._disk.sync_folder(self.refs)
+
+    def _check_version(self) -> None:
+        path = self.path / "VERSION"
+        found = self._disk.read(path, 0, _VERSION_BYTES).strip()
+        if found == VERSION.strip():
+            return
+        said, own = repr(found.decode(errors="replace")), repr(VERSION.decode().strip())
+        if _A_VERSION.fullmatch(found):
+            raise FinalError(
+                f"{self._disk.place(self.path)} holds {said}, this version reads {own}: use the "
+                "version that wrote it, or another folder"
+            )
+        raise FinalError(
+            f"{self._disk.place(path)} was altered: it holds {said}, not {own}; if no other version "
+            "of Atoll wrote there, remove that file and run again"
+        )
 
     def _keep_or_remove(self, path: Path) -> None:
         """Keep what was being received; it counts as a spare, and gives way like one."""
