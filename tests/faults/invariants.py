@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jobs_of_faults import patient
-from participation import Participation, records
+from participation import Participation, readable, records
 from plans import FaultPlan
 from simulated import Story, simulate
 
 from atoll_api import names
 from atoll_operator.plan.model import Complete, Failed
-from atoll_worker.errors import CorruptArtifactError
 from atoll_worker.exchange import manifest as manifests
-from atoll_worker.exchange.shelf import NotBoundError
 from atoll_worker.exchange.store import Store
 
 ISLANDS: Final = 3
@@ -24,8 +22,8 @@ HARMLESS: Final = frozenset(
 """Kinds after which a run ends as if nothing had happened."""
 MAY_END: Final[Mapping[str, str]] = {
     "full": r"No space left on device",
-    "flip": r"altered|damaged|lost|not readable|cannot be read|store of another|no store",
-    "truncate": r"altered|damaged|lost|not readable|cannot be read|store of another|no store",
+    "flip": r"altered|damaged|lost|not readable|cannot be read|this version reads",
+    "truncate": r"altered|damaged|lost|not readable|cannot be read|this version reads",
     "doom": r"exit code 137 \(SIGKILL\) after 3 restarts",
 }
 """Kinds after which a job may fail, and what its message then says."""
@@ -90,7 +88,9 @@ def _results(story: Story, calm: Story) -> Iterator[str]:
     if not isinstance(story.outcome, Complete):
         return
     if _took_part_otherwise(story):
-        yield from _rounds(story)
+        if _an_altered_record(story):
+            return  # nobody knows who took part
+        yield from _rounds(story, calm)
         yield from _shares(story, calm)
         yield from _replayed(story)
         return
@@ -111,11 +111,16 @@ def _results(story: Story, calm: Story) -> Iterator[str]:
 
 def _readable(story: Story, ref: str) -> bool:
     with story.store() as store:
-        try:
-            store.resolve(ref)
-        except (CorruptArtifactError, NotBoundError):
-            return False
-        return True
+        return readable(store, ref)
+
+
+def _an_altered_record(story: Story) -> bool:
+    """Whether a fault altered what an island noted of a round."""
+    if not story.ledger.damaged:
+        return False
+    with story.store() as store:
+        noted = [it.ref for it in store.bindings() if "/merges/" in it.ref]
+        return not all(readable(store, ref) for ref in noted)
 
 
 def _took_part_otherwise(story: Story) -> bool:
@@ -127,14 +132,13 @@ def _took_part_otherwise(story: Story) -> bool:
     )
 
 
-def _rounds(story: Story) -> Iterator[str]:
-    """Every island that finished has told of each round, once."""
-    with story.store() as store:
-        said = records(store, ISLANDS)
-    finished = (i for i in range(ISLANDS) if names.final_ref(i) in story.digests)
-    counts = {len(said[island]) for island in finished}
-    if len(counts) != 1:
-        yield f"islands that finished told of {sorted(counts)} rounds"
+def _rounds(story: Story, calm: Story) -> Iterator[str]:
+    """Every island that finished has told of each of its rounds, once."""
+    with story.store() as store, calm.store() as calm_store:
+        said, usual = records(store, ISLANDS), records(calm_store, ISLANDS)
+    for island in range(ISLANDS):
+        if names.final_ref(island) in story.digests and said[island].keys() != usual[island].keys():
+            yield f"island {island} told of rounds {sorted(said[island])}, not {sorted(usual[island])}"
     again = [ref for ref, it in story.ledger.history.items() if "/merges/" in ref and len(it) > 1]
     if again:
         yield f"told twice: {again}"

@@ -12,10 +12,11 @@ from sim_client import Around, Here, Stub
 
 from atoll_api import names
 from atoll_api.names import Ref
-from atoll_worker.errors import FinalError
+from atoll_worker.errors import CorruptArtifactError, FinalError
 from atoll_worker.exchange import manifest as manifests
 from atoll_worker.exchange.connection import Patience
 from atoll_worker.exchange.manifest import ABSENCE
+from atoll_worker.exchange.shelf import NotBoundError
 from atoll_worker.exchange.store import Store
 from atoll_worker.ports import Artifact, Binding
 
@@ -56,14 +57,23 @@ class Participation:
 
 
 def records(store: Store, count: int) -> dict[int, dict[int, Any]]:
-    """What each island noted of each round."""
+    """What each island noted of each round; nothing of a record that was altered on the disk."""
     found: dict[int, dict[int, Any]] = {island: {} for island in range(count)}
     for bound in store.bindings():
         parts = bound.ref.split("/")
-        if len(parts) == 4 and parts[2] == "merges":
+        if len(parts) == 4 and parts[2] == "merges" and readable(store, bound.ref):
             _, content = store.resolve(bound.ref)
             found[int(parts[1])][int(parts[3])] = dict(manifests.parse(content).metadata)
     return found
+
+
+def readable(store: Store, ref: str) -> bool:
+    """Whether what a ref is bound to can be had."""
+    try:
+        store.resolve(ref)
+    except (CorruptArtifactError, NotBoundError):
+        return False
+    return True
 
 
 class ForcedStub(Stub):

@@ -4,11 +4,13 @@ The protocol is that of `exchange.client`, `peers`, `offering` and `watching`, i
 differs is who waits: a strand, on simulated time.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import grpc
 from sim_calls import Call, Caller, CallError, Served
+from sim_time import FOREVER
 
 from atoll.exchange.v1 import exchange_pb2 as pb
 from atoll.progress.v1 import progress_pb2 as progress_pb
@@ -367,6 +369,7 @@ class Around:
         self._address = address
         self._offered: dict[Ref, Encoded] = {}
         self._bound: dict[str, str] = {}
+        self._telling = False
 
     def offer(self, ref: Ref, artifact: Artifact) -> Binding:
         """See `ports.Neighbourhood.offer`."""
@@ -384,8 +387,9 @@ class Around:
 
     def withdraw(self, refs: Sequence[Ref]) -> None:
         """See `ports.Neighbourhood.withdraw`."""
-        self._stub.drop(refs)
-        self._let_go(refs)
+        with self._telling_alone():
+            self._stub.drop(refs)
+            self._let_go(refs)
 
     def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
         """See `ports.Onlooker.wait`."""
@@ -426,20 +430,25 @@ class Around:
                 self._bound[binding.ref] = binding.manifest_digest
 
     def _hold_again(self) -> None:
-        for ref, encoded in dict(self._offered).items():
-            try:
-                self._stub.hold(ref, encoded, self._address)
-            except WorkerError:
-                continue
+        for ref in list(self._offered):
+            with self._telling_alone(), suppress(WorkerError):
+                if (encoded := self._offered.get(ref)) is not None:
+                    self._stub.hold(ref, encoded, self._address)
 
     def _publish(self, ref: Ref) -> None:
-        encoded = self._offered.get(ref)
-        if encoded is None:
-            return
+        with self._telling_alone(), suppress(WorkerError):
+            if (encoded := self._offered.get(ref)) is not None:
+                self._stub.upload(ref, encoded)
+
+    @contextmanager
+    def _telling_alone(self) -> Iterator[None]:
+        """As `Offering` does with a lock: nothing may bind a ref after its Drop."""
+        self._here.until(lambda: not self._telling, FOREVER)
+        self._telling = True
         try:
-            self._stub.upload(ref, encoded)
-        except WorkerError:
-            return
+            yield
+        finally:
+            self._telling = False
 
     def _let_go(self, refs: Sequence[Ref]) -> None:
         for ref in refs:

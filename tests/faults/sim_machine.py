@@ -16,7 +16,7 @@ from sim_calls import Call, Caller, CallError, Network, Served
 from sim_disk import FaultyDisk
 from sim_hub import ADDRESS, run_hub
 from sim_process import SimProcess, name_of, run_role
-from sim_time import KilledError, SimLoop
+from sim_time import FOREVER, KilledError, SimLoop
 from virtual_time import VirtualLoop
 
 from atoll.exchange.v1 import exchange_pb2 as pb
@@ -136,6 +136,7 @@ class Machine:
         """A message arrives once more, or late: whoever sent it may be gone."""
 
         def arrive() -> None:
+            self.turns.current.wait(lambda: not served.is_frozen() or not served.is_up(), FOREVER)
             if served.is_up():
                 try:
                     served.do(call)
