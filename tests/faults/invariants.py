@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-from jobs_of_faults import patient
-from participation import Participation, readable, records
-from plans import FaultPlan
-from simulated import Story, simulate
+from records import readable, records
+from replay import Participation, replay
+from simulated import Story
 
 from atoll_api import names
 from atoll_operator.plan.model import Complete, Failed
-from atoll_worker.exchange import manifest as manifests
-from atoll_worker.exchange.store import Store
+from atoll_worker.exchange.manifest import ABSENCE
 
 ISLANDS: Final = 3
 HARMLESS: Final = frozenset(
@@ -126,8 +124,8 @@ def _an_altered_record(story: Story) -> bool:
 def _took_part_otherwise(story: Story) -> bool:
     """Whether an island was late or lost where islands merge."""
     with story.store() as store:
-        said = records(store, ISLANDS)
-    return any(it["absent"] for record in said.values() for it in record.values()) or any(
+        said = records(store)
+    return any(it["absent"] for it in said.values()) or any(
         ref.startswith("islands/") and ref.endswith("/lost") for ref in story.digests
     )
 
@@ -135,10 +133,12 @@ def _took_part_otherwise(story: Story) -> bool:
 def _rounds(story: Story, calm: Story) -> Iterator[str]:
     """Every island that finished has told of each of its rounds, once."""
     with story.store() as store, calm.store() as calm_store:
-        said, usual = records(store, ISLANDS), records(calm_store, ISLANDS)
-    for island in range(ISLANDS):
-        if names.final_ref(island) in story.digests and said[island].keys() != usual[island].keys():
-            yield f"island {island} told of rounds {sorted(said[island])}, not {sorted(usual[island])}"
+        said, usual = records(store), records(calm_store)
+    for island in set(range(ISLANDS)) - _lost(story):
+        own = f"islands/{island}/"
+        untold = [ref for ref in usual if ref.startswith(own) and ref not in said]
+        if untold:
+            yield f"island {island} finished, and did not tell of {untold}"
     again = [ref for ref, it in story.ledger.history.items() if "/merges/" in ref and len(it) > 1]
     if again:
         yield f"told twice: {again}"
@@ -147,40 +147,31 @@ def _rounds(story: Story, calm: Story) -> Iterator[str]:
 def _shares(story: Story, calm: Story) -> Iterator[str]:
     """What those who are missing would have counted, an island gives to itself; no other share moves."""
     with story.store() as store, calm.store() as calm_store:
-        said, usual = records(store, ISLANDS), records(calm_store, ISLANDS)
-    for island, number in ((i, n) for i, record in said.items() for n in record):
-        found, missing = said[island][number]["shares"], said[island][number]["absent"]
-        expected = dict(usual[island][number]["shares"])
-        expected[str(island)] += sum(expected.pop(it) for it in missing)
+        said, usual = records(store), records(calm_store)
+    for ref, record in said.items():
+        found, missing = record["shares"], record["absent"]
+        expected = dict(usual[ref]["shares"])
+        expected[ref.split("/")[1]] += sum(expected.pop(it) for it in missing)
         if found.keys() != expected.keys() or any(
             abs(found[it] - expected[it]) > 1e-9 for it in expected
         ):
-            yield f"round {number} of island {island} without {missing}: {found}, not {expected}"
+            yield f"{ref} without {missing}: {found}, not {expected}"
 
 
 def _replayed(story: Story) -> Iterator[str]:
     """The weights after each round, and the merged ones, are those of a calm run with the same peers."""
     with story.store() as store:
-        took_part = Participation.read(store, story.ledger.history, ISLANDS)
-        said, merged = records(store, ISLANDS), _tensors(store)
-    plan = FaultPlan(story.plan.seed, story.plan.strategy)
-    folder = story.folder.parent / "replay"
-    again = simulate(plan, folder, took_part, strategy=patient(plan.strategy))
-    if not isinstance(again.outcome, Complete):
-        yield f"the replay ended as {again.outcome}"
-        return
-    with again.store() as store:
-        expected, expected_merged = records(store, ISLANDS), _tensors(store)
-    for island, record in said.items():
-        for number, it in record.items():
-            replayed = expected[island].get(number)
-            if replayed is None or it["result"] != replayed["result"]:
-                yield f"round {number} of island {island} is not what its peers make: {it}"
-    if merged != expected_merged:
-        yield f"what was merged is not what its islands make, without {sorted(took_part.lost)}"
+        said = records(store)
+    late = (ref for ref, it in story.ledger.history.items() if it[0] == ABSENCE.digest)
+    excused = {ref for ref in late if "/rounds/" in ref}
+    again = replay(story.folder / "job.json", Participation.read(said, _lost(story), excused))
+    for ref, record in said.items():
+        replayed = again.records.get(ref)
+        if replayed is None or record["result"] != replayed["result"]:
+            yield f"{ref} is not what its peers make: {record}"
+    if story.digests[names.MERGED_REF] != again.digests[names.MERGED_REF]:
+        yield f"what was merged is not what its islands make, without {sorted(_lost(story))}"
 
 
-def _tensors(store: Store) -> Any:
-    """Of the merged model: names, shapes, and digests of their bytes."""
-    _, content = store.resolve(names.MERGED_REF)
-    return manifests.parse(content).tensors
+def _lost(story: Story) -> set[int]:
+    return {i for i in range(ISLANDS) if names.final_ref(i) not in story.digests}

@@ -68,13 +68,6 @@ def document(which: str, **spec: Any) -> dict[str, Any]:
     return {**kind, "metadata": {"name": f"faults-{which}"}, "spec": fields}
 
 
-def patient(strategy: str) -> dict[str, Any]:
-    """A strategy that merges, in which nobody is given up for being late."""
-    kind, *fields = dict(STRATEGIES[strategy]["strategy"]).items()
-    ((name, settings),) = fields
-    return {kind[0]: kind[1], name: {**settings, "roundDeadlineSeconds": 3600.0}}
-
-
 def write_data(folder: Path) -> None:
     """Points (240, 2) around four corners, and which corner."""
     rng = np.random.default_rng(0)

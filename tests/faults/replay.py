@@ -53,10 +53,10 @@ class Participation:
     lost: frozenset[int]
 
     @classmethod
-    def read(cls, records: Records, lost: Collection[int]) -> Self:
-        """From what was noted."""
+    def read(cls, records: Records, lost: Collection[int], excused: Collection[str] = ()) -> Self:
+        """From what was noted, and what is known to have been excused beside."""
         absent: dict[int, set[str]] = {}
-        excused = set()
+        excused = set(excused)
         for ref, record in records.items():
             island, number = int(ref.split("/")[1]), record["round"]
             for other, why in record["absent"].items():

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ledger import Ledger
-from participation import Participation
 from plans import HUB, OPERATOR, Fault, FaultPlan, Moment
 from sim_calls import Call, Caller, CallError, Network, Served
 from sim_disk import FaultyDisk
@@ -40,8 +39,6 @@ class Machine:
     loop: SimLoop
     plan: FaultPlan
     disk: FaultyDisk = field(default_factory=FaultyDisk)
-    participation: Participation | None = None
-    """Who takes part in which round, whatever happens; of a replay."""
     calendar: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: list[tuple[str, Exception]] = field(default_factory=list)
     struck: list[str] = field(default_factory=list)

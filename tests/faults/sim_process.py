@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from crashing_disk import PowerCutError
-from participation import ForcedAround, ForcedStub
 from sim_calls import (
     DEADLINE_SECONDS,
     REFUSED_SECONDS,
@@ -219,7 +218,8 @@ class SimErrands:
 
 def run_role(order: WorkerOrder, here: SimProcess) -> int:
     """Be one role until its step is done; its exit code."""
-    stub = _stub(order, here)
+    patience = Patience(first_seconds=order.startup_seconds, stopping=here.stopping)
+    stub = Stub(here, order.hub, patience)
     around = _around(order, here, stub)
     here.begin(f"{here.step} reports", stub.send_now_and_then)
     if around is not None:
@@ -236,14 +236,6 @@ def run_role(order: WorkerOrder, here: SimProcess) -> int:
     _role(order)(order, context)
     stub.flush()
     return 0
-
-
-def _stub(order: WorkerOrder, here: SimProcess) -> Stub:
-    patience = Patience(first_seconds=order.startup_seconds, stopping=here.stopping)
-    forced = here.machine.participation
-    if forced is None:
-        return Stub(here, order.hub, patience)
-    return ForcedStub(here, order.hub, patience, forced)
 
 
 def _role(order: WorkerOrder) -> Callable[[Any, Context], None]:
@@ -267,22 +259,15 @@ def read_all(order: EvaluateOrder, context: Context) -> None:
 
 def _around(order: WorkerOrder, here: SimProcess, stub: Stub) -> Around | None:
     if isinstance(order, MergeOrder):
-        return _seeing(here, stub, "")
+        return Around(here, stub, "")
     if not isinstance(order, IslandOrder) or order.merging is None:
         return None
     merging, address = order.merging, f"127.0.0.1:{here.pid}"
-    around = _seeing(here, stub, address)
+    around = Around(here, stub, address)
     neighbours = graphs.neighbours_of(merging.settings, merging.count)
     guard = Guard(order.job.uid, Circle.of(neighbours, common_basis=merging.common_basis))
     here.machine.serve(here, address, Served(here.step, around.shelf, guard, here.machine.inner))
     return around
-
-
-def _seeing(here: SimProcess, stub: Stub, address: str) -> Around:
-    forced = here.machine.participation
-    if forced is None:
-        return Around(here, stub, address)
-    return ForcedAround(here, stub, address, forced)
 
 
 def name_of(order: WorkerOrder) -> Process:

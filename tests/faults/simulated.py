@@ -9,12 +9,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from jobs_of_faults import document, write_data
 from ledger import Ledger
-from participation import Participation
 from plans import FaultPlan
 from sim_disk import FaultyDisk
 from sim_machine import Machine, SimHubClient
@@ -80,30 +78,26 @@ class _Heard:
 def simulate(
     plan: FaultPlan,
     folder: Path,
-    participation: Participation | None = None,
     disk: FaultyDisk | None = None,
-    **spec: Any,
 ) -> Story:
     """Run the job of a plan's strategy in a folder that is empty.
 
     Args:
         plan: what happens.
         folder: where.
-        participation: of another run, to be repeated.
         disk: of the hub, if it is not to be the usual.
-        spec: fields of the job in place of the usual.
 
     Raises:
         HungError: it does not end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_data(folder)
-    job = parse_job(document(plan.strategy, **spec))
+    job = parse_job(document(plan.strategy))
     heard = _Heard()
     kept: list[Machine] = []
 
     async def story(loop: SimLoop) -> Outcome:
-        machine = Machine(loop, plan, disk or FaultyDisk(), participation)
+        machine = Machine(loop, plan, disk or FaultyDisk())
         kept.append(machine)
         options = LocalOptions(
             base_folder=folder,
