@@ -29,6 +29,7 @@ from atoll_worker.errors import (
 )
 from atoll_worker.exchange.calls import counted
 from atoll_worker.exchange.frames import EXCHANGE_SERVICE, MAX_MESSAGE_BYTES, WRITTEN_BYTES
+from atoll_worker.exchange.handshake import is_refused
 from atoll_worker.exchange.identity import Credentials
 from atoll_worker.tally import Tally
 
@@ -66,9 +67,9 @@ REFUSALS: Final[dict[grpc.StatusCode, type[WorkerError]]] = {
     grpc.StatusCode.DATA_LOSS: CorruptArtifactError,
 }
 _HANDSHAKES: Final = 3
-"""Refused in a row, before the hub ever answered: the hub will never listen."""
+"""Refused in a row, it seems, before the hub ever answered."""
 _REFUSED_HANDSHAKE: Final = ("socket closed", "connection reset", "handshak", "ssl", "verification")
-"""How gRPC words it: a server that refuses a certificate just closes the socket."""
+"""How gRPC words it: also of a hub that is frozen, or was killed, while it is dialled."""
 
 LAST_SECONDS: Final = 5.0
 """For a process that was told to stop: what it leaves behind has to be written within 30 s."""
@@ -156,6 +157,7 @@ class Connection:
         self.title = "the hub" if server.role == names.HUB else server.step
         """What messages call the server."""
         self.role = server.role
+        self._server = server
         self.tally = tally or Tally()
         self._credentials = credentials
         self._patience = patience
@@ -238,12 +240,15 @@ class Connection:
         raise REFUSALS.get(code, WorkerError)(details) from error
 
     def _count_handshake(self, code: grpc.StatusCode, details: str) -> None:
-        """A hub that is away refuses no handshake; one that refuses thrice has its reasons."""
+        """A few that seem to be refused in a row: see whether they are."""
         if self._answered or code is not grpc.StatusCode.UNAVAILABLE:
             return
         refused = any(word in details.lower() for word in _REFUSED_HANDSHAKE)
         self._refused_handshakes = self._refused_handshakes + 1 if refused else 0
-        if self._refused_handshakes >= _HANDSHAKES:
+        if self._refused_handshakes < _HANDSHAKES:
+            return
+        self._refused_handshakes = 0
+        if is_refused(self.address, self._credentials, self._server):
             raise IdentityError(
                 f"{self.title} at {self.address} and {self._credentials.process.step} do not accept "
                 f"each other's certificates ({details}): both must be of the same run of the job, "
