@@ -74,14 +74,12 @@ class _Circle(MemoryNeighbourhood):
 
     def __init__(self, inner: MemoryNeighbourhood, forced: Participation, island: int) -> None:
         super().__init__(inner._artifacts, inner._news)
-        self._excused = forced.excused
         self._absent = forced.absent.get(island, frozenset())
         missed = frozenset[str]().union(*forced.absent.values())
-        self._missed = missed if island in forced.lost else frozenset()
+        # What a lost island never offered is excused too: it goes on alone, to the end that it never saw.
+        self._excused = forced.excused | (missed if island in forced.lost else frozenset())
 
     def offer(self, ref: Ref, artifact: Artifact) -> Binding:
-        if ref in self._missed:  # nobody had it: it was lost before
-            raise LostError(ref)
         return self.excuse(ref) if ref in self._excused else super().offer(ref, artifact)
 
     def wait(self, refs: Collection[Ref], seconds: float) -> Mapping[Ref, str]:
