@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,7 @@ class Story:
         remedies: what was done because a message said so.
         unreadable: artifacts that cannot be had at the end.
         records: what each island noted of each round, by ref.
+        histories: how each island that merges came to its last weights, by ref.
     """
 
     plan: FaultPlan
@@ -50,6 +51,7 @@ class Story:
     remedies: tuple[str, ...]
     unreadable: Mapping[str, str]
     records: Mapping[str, Mapping[str, Any]]
+    histories: Mapping[str, Sequence[Mapping[str, Any]]]
     files: tuple[str, ...]
     """All that lies in the folder."""
     removed: frozenset[str] = frozenset()
@@ -89,9 +91,15 @@ def tell(plan: FaultPlan, place: Path, data: Path) -> Story:
             remedies=remedies,
             unreadable=world.unreadable(stage.folder),
             records={it: world.said(stage.folder, it) for it in digests if "/merges/" in it},
+            histories={it: _history(stage.folder, it) for it in digests if it.endswith("/final")},
             files=tuple(str(it.relative_to(stage.folder)) for it in stage.folder.rglob("*")),
             removed=frozenset(stage.removed),
         )
+
+
+def _history(folder: Path, ref: str) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = world.said(folder, ref).get("rounds", [])
+    return found
 
 
 def _to_the_end(stage: Stage) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ def story(folder: Path, **changed: Any) -> Story:
         locked=False,
         remedies=(),
         unreadable={},
+        histories={},
         records={},
         files=("job.json",),
     )

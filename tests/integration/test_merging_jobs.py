@@ -235,10 +235,11 @@ def test_last_weights_that_would_spoil_the_mean_are_left_out(
         run_again(job, fields, "merge")
 
 
-def test_weights_that_were_merged_and_are_gone_are_told_of() -> None:
+@pytest.mark.parametrize("gone", [[1], [1, 2]], ids=["one", "more than the quorum can miss"])
+def test_weights_that_were_merged_and_are_gone_are_told_of(gone: list[int]) -> None:
     fields = described(single(evaluations=0), islands={"count": 3, "quorum": 2})
     job = run_job(fields)
-    job.artifacts.drop([names.final_ref(1), names.REPORT_REF])
+    job.artifacts.drop([*map(names.final_ref, gone), names.REPORT_REF])
     with pytest.raises(ContractError, match=r"islands/1/final was merged and is gone.*a new job"):
         run_again(job, fields, "evaluate")
 

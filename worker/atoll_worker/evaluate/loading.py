@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -111,6 +111,8 @@ def _fetch(
 ) -> tuple[dict[Ref, Artifact], dict[Ref, str]]:
     bound = artifacts.bindings()
     experts = [ref for i in range(order.count) if (ref := model_ref(order, i)) in bound]
+    if order.merging:
+        _check_none_is_gone(artifacts.fetch(names.MERGED_REF), bound)
     if len(experts) < order.quorum:
         raise ContractError(
             f"{len(experts)} of {order.count} experts are there, the quorum is {order.quorum}: "
@@ -121,16 +123,14 @@ def _fetch(
     if order.baseline and names.BASELINE_REF in bound:
         wanted.append(names.BASELINE_REF)
     found = {ref: artifacts.fetch(ref) for ref in wanted}
-    if order.merging:
-        _check_none_is_gone(found)
     return found, {ref: bound[ref].digest for ref in wanted if ref in bound}
 
 
-def _check_none_is_gone(found: Mapping[Ref, Artifact]) -> None:
+def _check_none_is_gone(merged: Artifact, bound: Collection[Ref]) -> None:
     """Refuse to score fewer islands than were merged: the others are not lost, their weights are."""
-    merged: Any = found[names.MERGED_REF].metadata.get("islands", [])
-    for island in merged:
-        if names.final_ref(island) not in found:
+    islands: Any = merged.metadata.get("islands", [])
+    for island in islands:
+        if names.final_ref(island) not in bound:
             raise ContractError(
                 f"{names.final_ref(island)} was merged and is gone, and those who would merge with "
                 "it to make it again have finished: start a new job"
