@@ -1,14 +1,9 @@
-"""Which fault plans are run, and the table of what came of them."""
-
-import json
+"""Which fault plans are run."""
 
 import pytest
 import real_network
 from real_plans import COUNT, NEEDS_ROOT, draw
 from real_runs import Calm
-
-TABLE = "fault"
-"""Of a test's properties: a row of the table."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,15 +39,3 @@ def _case(seed: int) -> object:
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Calm:
     """What the runs bind that nobody disturbs, each done when it is first asked for."""
     return Calm(tmp_path_factory.mktemp("calm"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [it for kind in ("passed", "failed") for it in terminalreporter.getreports(kind)]
-    rows = [
-        json.loads(value) for it in reports for name, value in it.user_properties if name == TABLE
-    ]
-    if not rows:
-        return
-    terminalreporter.section("runs under faults")
-    for row in sorted(rows, key=lambda it: it[0]):
-        terminalreporter.write_line("  ".join(map(str, row)))
