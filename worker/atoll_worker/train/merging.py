@@ -302,12 +302,12 @@ class Merging:
         while True:
             pause.wait_for(f"waits for island {other} in round {number}")
             digest = self._await([ref]).get(ref)
-            over = self._clock() >= until
-            over = over or self._is_lost(other) or self._is_told(number)
+            told = self._is_told(number)
+            over = told or self._clock() >= until or self._is_lost(other)
             if digest is None and over:
                 digest = self._around.excuse(ref).digest
             if digest == ABSENCE.digest:
-                return "it did not come in time"
+                return "its weights of then are gone" if told else "it did not come in time"
             if digest is None:
                 continue
             found = self._fetch(other, number, digest)
