@@ -17,7 +17,7 @@ from cluster_plans import COUNT, JOBS, ClusterPlan, draw
 from kubectl import Kubectl
 from lab import bound, condition, submit, until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.smoke, pytest.mark.timeout(900)]
 
 SEEDS = tuple(range(COUNT))
 SHORT = (2, 5)
