@@ -56,7 +56,16 @@ def test_a_job_holds_what_it_promises(
     status = until(lab, name, lambda it: it.get("state") in ("Complete", "Failed"), 420)
     seconds = time.monotonic() - struck_at
     record_property(
-        "fault", json.dumps([seed_of_cluster, str(plan), status["state"], round(seconds)])
+        "fault",
+        json.dumps(
+            [
+                seed_of_cluster,
+                plan.job,
+                "; ".join(stage.struck),
+                status["state"],
+                f"{seconds:.0f} s",
+            ]
+        ),
     )
     said = f"{plan}\n{stage.struck}\n{json.dumps(status, indent=1)}"
     assert status["state"] == "Complete", said
