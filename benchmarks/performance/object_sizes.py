@@ -73,7 +73,8 @@ def strategies() -> Mapping[str, Json]:
     return {
         "ExpertEnsemble": {"type": "ExpertEnsemble"},
         **{f"IterativeMerge, {it}": _merge(it) for it in graphs},
-        "SingleMerge": {"type": "SingleMerge"},
+        # As few rounds as so many islands can keep record of.
+        "SingleMerge": {"type": "SingleMerge", "singleMerge": {"gossip": {"stepsPerRound": 200}}},
     }
 
 
