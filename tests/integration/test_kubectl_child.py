@@ -21,11 +21,12 @@ PLACE = Place("lab", "kind-lab", (Path("/config/one"), Path("/config/two")))
 SERVES = 'echo "$@" "$KUBECONFIG" > "$0.asked"; echo $$ > "$0.pid"\n'
 OPENS = SERVES + 'echo "Forwarding from 127.0.0.1:4711 -> 7443"; exec sleep 600\n'
 HOLDS = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from atoll_cli.cluster.forwarding import forwarded
 from atoll_cli.cluster.kubectl import Kubectl
 from atoll_cli.cluster.place import Place
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
 with forwarded(Kubectl(sys.argv[1], Place("lab")), "digits-hub", 7443):
     print("open", flush=True)
     time.sleep(600)
