@@ -111,8 +111,10 @@ def _fetch(
 ) -> tuple[dict[Ref, Artifact], dict[Ref, str]]:
     bound = artifacts.bindings()
     experts = [ref for i in range(order.count) if (ref := model_ref(order, i)) in bound]
+    read: dict[Ref, Artifact] = {}
     if order.merging:
-        _check_none_is_gone(artifacts.fetch(names.MERGED_REF), bound)
+        read[names.MERGED_REF] = artifacts.fetch(names.MERGED_REF)
+        _check_none_is_gone(read[names.MERGED_REF], bound)
     if len(experts) < order.quorum:
         raise ContractError(
             f"{len(experts)} of {order.count} experts are there, the quorum is {order.quorum}: "
@@ -122,7 +124,7 @@ def _fetch(
     wanted = [names.ASSIGNMENT_REF, *experts, *joined]
     if order.baseline and names.BASELINE_REF in bound:
         wanted.append(names.BASELINE_REF)
-    found = {ref: artifacts.fetch(ref) for ref in wanted}
+    found = {ref: read[ref] if ref in read else artifacts.fetch(ref) for ref in wanted}
     return found, {ref: bound[ref].digest for ref in wanted if ref in bound}
 
 
