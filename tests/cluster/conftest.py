@@ -10,6 +10,7 @@ import helm
 import pytest
 from atoll_runs import digests, run_to_end
 from cluster_machine import Machine
+from drawn_seeds import chosen
 from helm import Release
 from kubectl import Kubectl
 from lab import ENSEMBLE
@@ -30,10 +31,8 @@ def reason_to_skip(found: Places) -> str | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed_of_cluster" in metafunc.fixturenames:
-        one: int | None = metafunc.config.getoption("fault_seed")
-        count: int | None = metafunc.config.getoption("fault_plans")
-        chosen = metafunc.module.SHORT if count is None else metafunc.module.SEEDS[:count]
-        metafunc.parametrize("seed_of_cluster", chosen if one is None else [one])
+        module = metafunc.module
+        metafunc.parametrize("seed_of_cluster", chosen(metafunc.config, module.SEEDS, module.SHORT))
 
 
 @pytest.fixture(scope="session")

@@ -2,28 +2,19 @@
 
 import pytest
 import real_network
+from drawn_seeds import chosen
 from real_plans import COUNT, NEEDS_ROOT, draw
 from real_runs import Calm
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    config, module = metafunc.config, metafunc.module
     if "seed_of_simulation" in metafunc.fixturenames:
-        module = metafunc.module
-        one = metafunc.config.getoption("fault_seed", default=None)
-        count = metafunc.config.getoption("fault_plans", default=None)
-        chosen = module.SHORT if count is None else module.SEEDS[:count]
-        metafunc.parametrize("seed_of_simulation", chosen if one is None else [one])
+        metafunc.parametrize("seed_of_simulation", chosen(config, module.SEEDS, module.SHORT))
     if "seed_of_processes" in metafunc.fixturenames:
-        chosen = _chosen(metafunc.config, metafunc.module.SEEDS, metafunc.module.SHORT)
-        metafunc.parametrize("seed_of_processes", [_case(seed) for seed in chosen])
-
-
-def _chosen(config: pytest.Config, own: tuple[int, ...], short: tuple[int, ...]) -> list[int]:
-    one: int | None = config.getoption("fault_seed", default=None)
-    count: int | None = config.getoption("fault_plans", default=None)
-    if one is not None:
-        return [one] if (one % COUNT) in own else []
-    return list(short) if count is None else [it for it in own if it < count]
+        seeds = chosen(config, module.SEEDS, module.SHORT)
+        own = [_case(it) for it in seeds if it % COUNT in module.SEEDS]
+        metafunc.parametrize("seed_of_processes", own)
 
 
 def _case(seed: int) -> object:
