@@ -1,4 +1,4 @@
-"""`python -m tools.cluster up|down|status|logs|images|load-image`: a Kubernetes on this machine.
+"""`python -m tools.cluster up|down|status|logs|images|load-image|kwok`: a Kubernetes on this machine.
 
 State is kept in one folder (--state, ATOLL_CLUSTER_STATE), what is built in another (--cache,
 ATOLL_CLUSTER_CACHE), both below the XDG folders otherwise. If KUBECONFIG names another cluster,
@@ -108,6 +108,11 @@ def _load_image(found: Places, options: argparse.Namespace) -> int:
     return 0
 
 
+def _kwok(found: Places, _: argparse.Namespace) -> int:
+    print(programs.build_simulator(found.cache))
+    return 0
+
+
 COMMANDS: dict[str, Callable[[Places, argparse.Namespace], int]] = {
     "up": _up,
     "down": _down,
@@ -115,6 +120,7 @@ COMMANDS: dict[str, Callable[[Places, argparse.Namespace], int]] = {
     "logs": _logs,
     "images": _images,
     "load-image": _load_image,
+    "kwok": _kwok,
 }
 
 
@@ -142,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--lines", type=int, default=15)
     load = commands.add_parser("load-image", parents=[everywhere], help="import an archive")
     load.add_argument("archive", type=Path)
+    commands.add_parser(
+        "kwok", parents=[everywhere], help="build what simulates nodes, for benchmarks"
+    )
     return parser
 
 

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
@@ -33,9 +34,11 @@ MODULES = {
         "storage",
         "pause",
     ),
-    "addons": ("coredns", "helm", "kwok"),
+    "addons": ("coredns", "helm"),
 }
 """Folder of a go.mod -> the commands that its `tool` lines make."""
+SIMULATOR = "kwok"
+"""Simulates nodes. Only benchmarks need it, so it is not built with the others."""
 
 PACKAGES = {
     "etcd": "etcd-server",
@@ -114,13 +117,32 @@ def build(cache: Path) -> Path:
     folder = built_folder(cache)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / ".lock").open("w") as lock:
-            flock(lock, LOCK_EX)
+        with _building(folder):
             if not folder.exists():
                 _forget_old(folder.parent, time.time())
                 _build_into(folder)
     os.utime(folder)
     return folder
+
+
+def build_simulator(cache: Path) -> Path:
+    """Build KWOK beside the others, if it is not there yet; the program."""
+    folder = build(cache)
+    program = folder / SIMULATOR
+    if not program.exists():
+        with _building(folder):
+            making = _making(folder)
+            _make_all(making, SIMULATOR, (SIMULATOR,))
+            (making / SIMULATOR).rename(program)
+            making.rmdir()
+    return program
+
+
+@contextmanager
+def _building(folder: Path) -> Iterator[None]:
+    with (folder.parent / ".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 def _forget_old(bin_folder: Path, now: float) -> None:
@@ -131,16 +153,24 @@ def _forget_old(bin_folder: Path, now: float) -> None:
 
 
 def _build_into(folder: Path) -> None:
+    making = _making(folder)
+    for module, commands in MODULES.items():
+        _make_all(making, module, commands)
+    making.rename(folder)
+
+
+def _making(folder: Path) -> Path:
     if shutil.which("go") is None:
         raise ClusterError("Kubernetes is built with Go, which is not here: install Go 1.26")
-    making = Path(mkdtemp(prefix=MAKING, dir=folder.parent))
-    for module, commands in MODULES.items():
-        print(f"building {', '.join(commands)}: minutes, this once", flush=True)
-        _go_build(module, making)
-        missing = [command for command in commands if not (making / command).exists()]
-        if missing:
-            raise ClusterError(f"tools/cluster/go/{module} builds no {', '.join(missing)}")
-    making.rename(folder)
+    return Path(mkdtemp(prefix=MAKING, dir=folder.parent))
+
+
+def _make_all(making: Path, module: str, commands: Sequence[str]) -> None:
+    print(f"building {', '.join(commands)}: minutes, this once", flush=True)
+    _go_build(module, making)
+    missing = [command for command in commands if not (making / command).exists()]
+    if missing:
+        raise ClusterError(f"tools/cluster/go/{module} builds no {', '.join(missing)}")
 
 
 def _go_build(module: str, target: Path) -> None:

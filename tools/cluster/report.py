@@ -43,7 +43,7 @@ def status(places: Places) -> bool:
     """Say how the cluster does; whether it does well."""
     for process in sorted(processes.find(places.state), key=lambda one: one.mark.component):
         print(f"{process.pid:>8}  {process.mark.component:<24} {Path(process.executable).name}")
-    print(f"kubectl, helm, kwok: {programs.built_folder(places.cache)}")
+    print(f"kubectl, helm: {programs.built_folder(places.cache)}")
     found = complaints(places)
     print("\n".join(found) or f"ready: export KUBECONFIG={places.kubeconfig}")
     return not found

@@ -8,7 +8,9 @@ import pytest
 from tools.cluster.errors import ClusterError
 from tools.cluster.programs import (
     MODULES,
+    SIMULATOR,
     build,
+    build_simulator,
     built_folder,
     impossible,
     source_digest,
@@ -42,6 +44,19 @@ def test_a_second_build_builds_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(calls.read_text().splitlines()) == len(MODULES)
     assert build(tmp_path / "cache") == folder
     assert len(calls.read_text().splitlines()) == len(MODULES)
+
+
+def test_the_simulator_is_built_beside_the_others_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_go(tmp_path, monkeypatch, f'for x in {" ".join(ALL)}; do touch "$2/$x"; done')
+    folder = build(tmp_path / "cache")
+    assert SIMULATOR not in ALL
+    calls = use_go(tmp_path, monkeypatch, f'touch "$2/{SIMULATOR}"')
+    assert build_simulator(tmp_path / "cache") == folder / SIMULATOR
+    assert build_simulator(tmp_path / "cache").exists()
+    assert len(calls.read_text().splitlines()) == len(MODULES) + 1
+    assert [it.name for it in folder.parent.iterdir() if it.is_dir()] == [folder.name]
 
 
 def test_what_nobody_needs_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
