@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.smoke, pytest.mark.timeout(900)]
 
 SEEDS = tuple(range(COUNT))
 SHORT = (5,)
+MADE = ("assignment", "experts/", "router", "merged", "report")
+"""What the steps of a job are for: all of it is in the status in the end."""
 
 Calm = Callable[[str], Mapping[str, str]]
 
@@ -71,6 +73,7 @@ def test_a_job_holds_what_it_promises(
     assert status["state"] == "Complete", said
     assert condition(status, "Degraded").get("status") != "True", said
     assert bound(status).items() <= expected.items(), said
+    assert {it for it in expected if it.startswith(MADE)} <= bound(status).keys(), said
     twice = {it for it, times in made(requests, name).items() if times > 1}
     assert twice <= may_be_made_again(plan, name), said
     lab.run("delete", "trainingjob", name)

@@ -13,11 +13,6 @@ from atoll_operator.plan.model import Complete, Failed
 from atoll_worker.exchange.manifest import ABSENCE
 
 ISLANDS: Final = 3
-HARMLESS: Final = frozenset(
-    {"kill", "evict", "freeze", "cut", "slow", "lose", "repeat", "late", "power", "clock", "crash"}
-    | {"interrupt"}
-)
-"""Kinds after which a run ends as if nothing had happened."""
 MAY_END: Final[Mapping[str, str]] = {
     "full": r"No space left on device",
     "flip": r"altered|damaged|lost|not readable|cannot be read|this version reads",
@@ -49,6 +44,9 @@ def _ending(story: Story) -> Iterator[str]:
     lost = [it.island for it in story.status.islands if it.state == "Failed"]
     if lost and not plan.has("doom", "full", "flip", "truncate"):
         yield f"islands {lost} are lost"
+    degraded = any(it.type == "Degraded" and it.status == "True" for it in story.status.conditions)
+    if isinstance(outcome, Complete) and degraded != bool(lost):
+        yield f"islands {lost} are lost, and the status says {story.status.conditions}"
 
 
 def _left_behind(story: Story) -> Iterator[str]:
@@ -57,8 +55,6 @@ def _left_behind(story: Story) -> Iterator[str]:
     drafts = [str(it) for it in story.folder.rglob("*") if "draft" in it.name]
     if drafts:
         yield f"drafts are left: {drafts}"
-    if story.disk.locked:
-        yield f"locks are held: {story.disk.locked}"
     if isinstance(story.outcome, Complete):
         parts = [
             it.name for it in story.disk.files() if re.fullmatch(r"[0-9a-f]{64}.part", it.name)
@@ -73,6 +69,9 @@ def _told(story: Story) -> Iterator[str]:
         yield f"the status says {story.status.state}, the end is {story.outcome}"
     if not story.ledger.damaged:
         yield from story.gone
+    again = [ref for ref, it in story.ledger.history.items() if "/merges/" in ref and len(it) > 1]
+    if again and not story.ledger.damaged:
+        yield f"rounds were told twice: {again}"
     if story.idle_writes:
         yield f"{story.idle_writes} statuses were written that said nothing new"
     named = {it.name: it.digest for it in story.status.artifacts}
@@ -131,7 +130,7 @@ def _took_part_otherwise(story: Story) -> bool:
 
 
 def _rounds(story: Story, calm: Story) -> Iterator[str]:
-    """Every island that finished has told of each of its rounds, once."""
+    """Every island that finished has told of each of its rounds."""
     with story.store() as store, calm.store() as calm_store:
         said, usual = records(store), records(calm_store)
     for island in set(range(ISLANDS)) - _lost(story):
@@ -139,9 +138,6 @@ def _rounds(story: Story, calm: Story) -> Iterator[str]:
         untold = [ref for ref in usual if ref.startswith(own) and ref not in said]
         if untold:
             yield f"island {island} finished, and did not tell of {untold}"
-    again = [ref for ref, it in story.ledger.history.items() if "/merges/" in ref and len(it) > 1]
-    if again:
-        yield f"told twice: {again}"
 
 
 def _shares(story: Story, calm: Story) -> Iterator[str]:

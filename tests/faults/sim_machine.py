@@ -30,6 +30,9 @@ from atoll_operator.plan.model import Binding, Outcome, StepProgress
 T = TypeVar("T")
 
 EPOCH = 1_700_000_000.0
+OF_PROCESSES = ("kill", "evict", "freeze")
+"""Kinds of faults that need somebody who is alive."""
+NOBODY = ": nobody was there"
 
 
 @dataclass
@@ -171,10 +174,11 @@ class Machine:
         self.disk.after_power_cut(self._power_seed)
 
     def _strike(self, fault: Fault) -> str:
-        self.struck.append(f"{self.loop.time():.2f} {fault}")
-        self.struck_at.append(self.loop.time())
         until = self.loop.time() + fault.seconds
         target = self._processes.get(fault.target)
+        there = fault.kind not in OF_PROCESSES or (target is not None and target.alive)
+        self.struck.append(f"{self.loop.time():.2f} {fault}{'' if there else NOBODY}")
+        self.struck_at.append(self.loop.time())
         match fault.kind:
             case "lose" | "repeat" | "late":
                 self.mishap_seconds = fault.seconds

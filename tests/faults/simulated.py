@@ -156,11 +156,13 @@ def simulate(
 
 
 def row(story: Story) -> str:
-    """For the table: seed, strategy, faults, outcome, and the seconds to continue after each."""
+    """For the table: seed, strategy, what struck and when, outcome, seconds to continue after each."""
     plan = story.plan
     ended = type(story.outcome).__name__
     waits = ", ".join("-" if it is None else f"{it:.1f} s" for it in story.waits)
-    return json.dumps([plan.seed, plan.strategy, "; ".join(map(str, plan.faults)), ended, waits])
+    return json.dumps(
+        [plan.seed, plan.strategy, "; ".join(story.struck) or "nothing struck", ended, waits]
+    )
 
 
 def _gone(statuses: Sequence[TrainingJobStatus]) -> tuple[str, ...]:

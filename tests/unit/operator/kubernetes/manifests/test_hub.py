@@ -1,8 +1,9 @@
 """The hub's StatefulSet, Service and claim."""
 
+import json
 from dataclasses import replace
 
-from cluster_jobs import SETTINGS, blueprint, container_of, env_of, pod_of
+from cluster_jobs import SETTINGS, blueprint, container_of, env_of, jobs, pod_of
 
 from atoll_operator.kubernetes.manifests.hub import hub_claim, hub_service, hub_stateful_set
 
@@ -112,3 +113,6 @@ def test_credentials_go_from_the_users_secret_to_the_hub_alone() -> None:
         assert env[key] == {"secretKeyRef": {"name": "s3-keys", "key": key}}
     assert env["AWS_SESSION_TOKEN"]["secretKeyRef"]["optional"] is True
     assert "AWS_ACCESS_KEY_ID" not in env_of(hub_stateful_set(blueprint()))
+    others = jobs(blueprint(**storage))
+    assert others
+    assert not any("AWS_" in text or "s3-keys" in text for text in map(json.dumps, others))
