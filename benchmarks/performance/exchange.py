@@ -14,6 +14,9 @@ In a two-island round two islands give each other a fresh model, directly or thr
 framework plays the same round between two clients and its server, in turn with ours, and the ratio
 is that of neighbouring rounds. The first run with a peer makes an environment for it.
 
+Whatever is ours, the bare wire too, has the allocator settings that Atoll's runtimes give their
+processes; a peer runs as it starts itself.
+
 A GB is 10^9 bytes, a MiB 2^20.
 """
 

@@ -23,6 +23,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+CLIENTS = 2
 NODES_SECONDS = 0.05
 """How often it is asked whether the clients are there, before the first round."""
 REPLIES_SECONDS = 0.5
@@ -50,7 +51,7 @@ def train(message: Message, context: Context) -> Message:
 def serve(grid: Grid, context: Context) -> None:
     """Play the rounds that the benchmark asks for, until it closes the socket."""
     host, _, port = str(context.run_config["control"]).rpartition(":")
-    while len(list(grid.get_node_ids())) < 2:
+    while len(list(grid.get_node_ids())) < CLIENTS:
         time.sleep(NODES_SECONDS)
     models: dict[tuple[int, int], list[Any]] = {}
     with socket.create_connection((host, int(port))) as control, control.makefile("rw") as lines:
@@ -75,6 +76,8 @@ def play(grid: Grid, tensors: list[Any], *, eager: bool) -> float:
     messages = [Message(content, node, "train") for node in grid.get_node_ids()]
     replies = received(grid, messages) if eager else list(grid.send_and_receive(messages))
     wall = time.perf_counter() - began
+    if len(replies) != CLIENTS:
+        raise RuntimeError(f"{len(replies)} of {CLIENTS} clients have answered")
     for reply in replies:
         if reply.has_error():
             raise RuntimeError(f"a client failed: {reply.error}")

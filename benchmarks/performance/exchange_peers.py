@@ -36,8 +36,12 @@ def default_folder() -> Path:
 
 
 def environment(folder: Path, name: str, requirements: Sequence[str]) -> Path:
-    """The bin folder of a virtual environment with these packages; made if it is not there."""
-    text = "\n".join([sys.version, *requirements])
+    """The bin folder of a virtual environment with these packages; made if it is not there.
+
+    Compiled, as Atoll's own is: a peer that compiles itself at each start, because whoever measures
+    has told Python to write no bytecode, would be slow for no reason of its own.
+    """
+    text = "\n".join([sys.version, "compiled", *requirements])
     home = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     done = home / "complete"
     if not done.exists():
@@ -45,7 +49,8 @@ def environment(folder: Path, name: str, requirements: Sequence[str]) -> Path:
         shutil.rmtree(home, ignore_errors=True)
         python = str(home / "bin" / "python")
         _run([_uv(), "venv", "--quiet", "--python", sys.executable, str(home)])
-        _run([_uv(), "pip", "install", "--quiet", "--python", python, *requirements])
+        install = [_uv(), "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        _run([*install, *requirements])
         done.touch()
     return home / "bin"
 

@@ -3,8 +3,8 @@
 The hub is a process as the local runtime starts it; each island has a connection of mutual TLS and a
 certificate of its own, and reports every few seconds, every fifth time with what it has counted. They
 live in four processes. The operator asks for everything as often as it does on a cluster, over a new
-connection each time; another client makes a control call (Resolve) 20 times a second, timed from when
-it was due. Rounds with that many islands alternate with rounds with few, which report at the same rate
+connection each time; another client makes a control call (a report of its own) 20 times a second, timed
+from when it was due. Rounds with that many islands alternate with rounds with few, which report at the same rate
 in all: so what the number of islands costs is apart from what reports cost.
 
 Memory is resident (RSS), with every shared page counted in full; MB is 10^6 bytes.
@@ -64,7 +64,7 @@ class Seen:
     rss: list[float] = field(default_factory=list)
     pss: list[float] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
-    cpu_a_report: list[float] = field(default_factory=list)
+    cpu_a_call: list[float] = field(default_factory=list)
     reports: list[float] = field(default_factory=list)
     """Milliseconds of each."""
     calls: list[float] = field(default_factory=list)
@@ -132,7 +132,7 @@ def one_round(authority: Authority, effort: Effort, islands: int, every: float, 
         seen.rss.append(memory["Rss"])
         seen.pss.append(memory["Pss"])
         seen.cpu_share.append(spent / took)
-        seen.cpu_a_report.append(1e3 * spent / (len(reports) + len(control.found)))
+        seen.cpu_a_call.append(1e3 * spent / (len(reports) + len(control.found)))
         seen.reports += reports
         seen.calls += control.found
         seen.questions += asking.found
@@ -181,7 +181,9 @@ def figures(label: str, seen: Seen, *, judged: bool) -> list[Figure]:
         median(f"{label}: RSS", seen.rss, "MB", Target(160) if judged else None),
         median(f"{label}: PSS", seen.pss, "MB"),
         median(f"{label}: CPU of the hub", seen.cpu_share, "cores"),
-        median(f"{label}: CPU of the hub a report", seen.cpu_a_report, "ms"),
+        median(
+            f"{label}: CPU of the hub a call, with the operator's questions", seen.cpu_a_call, "ms"
+        ),
         *_times(f"{label}: report", seen.reports, Target(50) if judged else None),
         *_times(f"{label}: control call", seen.calls, Target(50) if judged else None),
         Figure(f"{label}: question of the operator: median", _middle(seen.questions), "ms"),

@@ -8,6 +8,9 @@ written. `atoll merge` syncs its output and digests all that it reads and writes
 
 Memory is the largest RssAnon of the process, as the kernel tells every 10 ms: what is allocated or
 changed, without files that are mapped. Figures are medians of interleaved runs.
+
+mergekit computes in the type of its recipe: in bfloat16, as recipes for such models mostly say, and,
+for TIES, in float32 too, as Atoll does. Both write bfloat16.
 """
 
 import argparse
@@ -34,9 +37,26 @@ from figures import Figure, Target, median, parser, say, tell, worst
 DENSITY: Final = 0.5
 MIB: Final = 2**20
 FREE_BYTES: Final = 12 * 10**9
-SPEED: Final = {"mean": Target(3, at_least=True), "ties": Target(10, at_least=True)}
-MEMORY: Final = {"mean": Target(250), "ties": Target(1024)}
 _SAMPLE_SECONDS: Final = 0.01
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compared."""
+
+    name: str
+    method: str
+    dtype: str
+    """In which mergekit computes; Atoll does in float32. Both write bfloat16."""
+    speed: Target | None
+    memory: Target
+
+
+CASES: Final = (
+    Case("mean", "mean", "bfloat16", Target(3, at_least=True), Target(250)),
+    Case("ties", "ties", "bfloat16", Target(10, at_least=True), Target(1024)),
+    Case("ties, both in float32", "ties", "float32", None, Target(1024)),
+)
 
 
 @dataclass(frozen=True)
@@ -58,25 +78,26 @@ class Bench:
     mergekit: Path
     times: dict[str, list[Took]] = field(default_factory=lambda: defaultdict(list))
 
-    def ours(self, method: str) -> Path:
+    def ours(self, case: Case) -> Path:
         """One merge by Atoll; its output."""
-        output = self.folder / f"ours-{method}.safetensors"
+        output = self.folder / "ours.safetensors"
         command = [sys.executable, "-m", "atoll_cli", "merge", *map(str, self.models)]
-        command += ["-o", str(output), "--method", method]
-        if method == "ties":
+        command += ["-o", str(output), "--method", case.method]
+        if case.method == "ties":
             command += ["--base", str(self.base), "--density", str(DENSITY)]
         output.unlink(missing_ok=True)
-        self.times[f"{method}: Atoll"].append(timed(command, dict(os.environ)))
+        self.times[f"{case.name}: Atoll"].append(timed(command, dict(os.environ)))
         return output
 
-    def theirs(self, method: str) -> Path:
+    def theirs(self, case: Case) -> Path:
         """One merge by mergekit; its output."""
-        output = self.folder / f"theirs-{method}"
-        recipe = self.folder / f"{method}.yaml"
-        recipe.write_text(merge_mergekit.recipe(method, self.models, self.base, DENSITY))
+        output = self.folder / "theirs"
+        recipe = self.folder / "recipe.yaml"
+        merged = merge_mergekit.Merge(case.method, case.dtype, DENSITY)
+        recipe.write_text(merge_mergekit.recipe(merged, self.models, self.base))
         shutil.rmtree(output, ignore_errors=True)
         command = [str(self.mergekit), "--quiet", str(recipe), str(output)]
-        self.times[f"{method}: mergekit"].append(timed(command, merge_mergekit.variables()))
+        self.times[f"{case.name}: mergekit"].append(timed(command, merge_mergekit.variables()))
         return output / "model.safetensors"
 
     def starts(self) -> None:
@@ -139,46 +160,46 @@ def prepare(folder: Path, peers_folder: Path, *, quick: bool) -> Bench:
     return Bench(folder, paths[:4], paths[4], merge_mergekit.program(peers_folder))
 
 
-def play(bench: Bench, method: str, runs: int) -> float:
+def play(bench: Bench, case: Case, runs: int) -> float:
     """Turns of both; how far the results are apart."""
     for run in range(runs):
-        ours = bench.ours(method)
-        theirs = bench.theirs(method)
-        last = [bench.seconds(f"{method}: {name}")[-1] for name in ("Atoll", "mergekit")]
-        say(f"{method} {run + 1} of {runs}: Atoll {last[0]:.1f} s, mergekit {last[1]:.1f} s")
+        ours = bench.ours(case)
+        theirs = bench.theirs(case)
+        last = [bench.seconds(f"{case.name}: {name}")[-1] for name in ("Atoll", "mergekit")]
+        say(f"{case.name} {run + 1} of {runs}: Atoll {last[0]:.1f} s, mergekit {last[1]:.1f} s")
     return merge_models.difference(ours, theirs)
 
 
-def results(bench: Bench, method: str, apart: float, *, full: bool) -> list[Figure]:
-    """The figures of a method; targets are for models of full size."""
-    ours, theirs = (bench.seconds(f"{method}: {name}") for name in ("Atoll", "mergekit"))
+def results(bench: Bench, case: Case, apart: float, *, full: bool) -> list[Figure]:
+    """The figures of a case; targets are for models of full size."""
+    ours, theirs = (bench.seconds(f"{case.name}: {name}") for name in ("Atoll", "mergekit"))
     starts = [statistics.median(bench.seconds(f"start: {name}")) for name in ("Atoll", "mergekit")]
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    speed, memory = (SPEED[method], MEMORY[method]) if full else (None, None)
+    speed, memory = (case.speed, case.memory) if full else (None, None)
     bare = [(b - starts[1]) / (a - starts[0]) for a, b in zip(ours, theirs, strict=True)]
     found = [
-        median(f"{method}: Atoll", ours, "s"),
-        median(f"{method}: mergekit", theirs, "s"),
-        median(f"{method}: times faster", ratios, "x", speed),
-        median(f"{method}: times faster, both without their start", bare, "x", speed),
+        median(f"{case.name}: Atoll", ours, "s"),
+        median(f"{case.name}: mergekit", theirs, "s"),
+        median(f"{case.name}: times faster", ratios, "x", speed),
+        median(f"{case.name}: times faster, both without their start", bare, "x", speed),
     ]
     for name, target in (("Atoll", memory), ("mergekit", None)):
-        cpu = [it.cpu_seconds for it in bench.times[f"{method}: {name}"]]
-        found.append(median(f"{method}: {name}: CPU", cpu, "CPU-s"))
-        sizes = [it.anonymous_bytes / MIB for it in bench.times[f"{method}: {name}"]]
-        found.append(worst(f"{method}: {name}: anonymous memory", sizes, "MiB", target))
-    return [*found, Figure(f"{method}: relative difference of the results", apart, "RMS")]
+        cpu = [it.cpu_seconds for it in bench.times[f"{case.name}: {name}"]]
+        found.append(median(f"{case.name}: {name}: CPU", cpu, "CPU-s"))
+        sizes = [it.anonymous_bytes / MIB for it in bench.times[f"{case.name}: {name}"]]
+        found.append(worst(f"{case.name}: {name}: anonymous memory, worst", sizes, "MiB", target))
+    return [*found, Figure(f"{case.name}: relative difference of the results", apart, "RMS")]
 
 
-def measure(bench: Bench, runs: dict[str, int], *, full: bool) -> list[Figure]:
-    """Both methods."""
+def measure(bench: Bench, runs: Sequence[int], *, full: bool) -> list[Figure]:
+    """Each case so many times."""
     for path in (*bench.models, bench.base):
         path.read_bytes()
-    for _ in range(max(runs.values())):
+    for _ in range(max(runs)):
         bench.starts()
     found = [median(name, bench.seconds(name), "s") for name in sorted(bench.times)]
-    for method, count in runs.items():
-        found += results(bench, method, play(bench, method, count), full=full)
+    for case, count in zip(CASES, runs, strict=True):
+        found += results(bench, case, play(bench, case, count), full=full)
     return found
 
 
@@ -187,7 +208,7 @@ def options() -> argparse.Namespace:
     asked = parser(__doc__, "models of 0.01 B parameters, one run each, no targets")
     add = asked.add_argument
     add("--runs", type=int, default=5, metavar="N", help="of the mean (default: %(default)s)")
-    add("--ties-runs", type=int, default=2, metavar="N", help="of TIES (default: %(default)s)")
+    add("--ties-runs", type=int, default=2, metavar="N", help="of each TIES (default: %(default)s)")
     add(
         "--peers-folder",
         type=Path,
@@ -201,9 +222,7 @@ def options() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, and write JSON where asked."""
     chosen = options()
-    runs = {"mean": chosen.runs, "ties": chosen.ties_runs}
-    if chosen.quick:
-        runs = dict.fromkeys(runs, 1)
+    runs = [1] * len(CASES) if chosen.quick else [chosen.runs, chosen.ties_runs, chosen.ties_runs]
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         bench = prepare(Path(folder), chosen.peers_folder, quick=chosen.quick)

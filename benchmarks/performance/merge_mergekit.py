@@ -5,6 +5,7 @@ no tokenizer; all cores for torch; nothing is synced to the disk, nothing digest
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +33,25 @@ def variables() -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1"}
 
 
-def recipe(method: str, models: list[Path], base: Path, density: float) -> str:
+@dataclass(frozen=True)
+class Merge:
+    """What is merged how."""
+
+    method: str
+    dtype: str
+    """In which it computes."""
+    density: float
+
+
+def recipe(merge: Merge, models: list[Path], base: Path) -> str:
     """What it is told to do, in its own words."""
-    lines = [f"merge_method: {_METHODS[method]}", "dtype: bfloat16"]
-    if method == "ties":
-        lines += [f"base_model: {base}", f"parameters: {{density: {density}, normalize: true}}"]
+    lines = [f"merge_method: {_METHODS[merge.method]}", f"dtype: {merge.dtype}"]
+    lines.append("out_dtype: bfloat16")
+    if merge.method == "ties":
+        lines += [
+            f"base_model: {base}",
+            f"parameters: {{density: {merge.density}, normalize: true}}",
+        ]
     lines += ["models:"]
     for model in models:
         lines += [f"  - model: {model}", "    parameters: {weight: 1.0}"]

@@ -3,8 +3,9 @@
 Digits, MLP 64x3, batch 64, the loop of an island over a hub in memory. Arms:
 
 - step time: blocks of the same training in one process, with a tally that is served on loopback and
-  scraped once a second by a process of its own, and with one that counts nothing; they alternate,
-  in an order that swaps. Prometheus comes every 5 to 30 seconds, so this is more than it will be;
+  scraped once a second by a process of its own, and with one that counts nothing and is not scraped;
+  they alternate, in an order that swaps. Prometheus comes every 5 to 30 seconds, so this is more than
+  it will be;
 - island memory: a process that trains and is scraped, against one that only trains;
 - hub memory: a hub as a local run starts it, scraped, against one without metrics; both idle.
 
@@ -14,15 +15,16 @@ differences of pairs. MB is 10^6 bytes.
 
 import argparse
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -30,9 +32,6 @@ from costs import memory_bytes
 from figures import Figure, Target, median, parser, say, tell
 from hub import SETTLE_SECONDS, Hub
 from papers import new_authority
-
-if TYPE_CHECKING:
-    from metrics_training import Training
 
 STEP_TARGET: Final = Target(1.01)
 MEMORY_TARGET: Final = Target(5.0)
@@ -46,29 +45,47 @@ def trainings(blocks: int, steps: int) -> tuple[list[float], list[float]]:
     from metrics_training import Training  # noqa: PLC0415 - torch, of which a hub's arm needs none
 
     seen, unseen = Training(seen=True), Training(seen=False)
-    with scraped(seen.port):
-        for one in (seen, unseen):
-            one.seconds_a_step(steps)  # warm up
-        pairs = [_pair(seen, unseen, steps, first=block % 2 == 0) for block in range(blocks)]
+    with scraper(seen.port) as pid:
+
+        def looked_at() -> float:
+            with at_work(pid):
+                return seen.seconds_a_step(steps)
+
+        def alone() -> float:
+            return unseen.seconds_a_step(steps)
+
+        arms = (looked_at, alone)
+        for one in arms:
+            one()  # warm up
+        pairs = [_pair(arms, first=block % 2) for block in range(blocks)]
     return [it[0] for it in pairs], [it[1] for it in pairs]
 
 
-def _pair(seen: "Training", unseen: "Training", steps: int, *, first: bool) -> tuple[float, float]:
-    if first:
-        return seen.seconds_a_step(steps), unseen.seconds_a_step(steps)
-    after = unseen.seconds_a_step(steps)
-    return seen.seconds_a_step(steps), after
+def _pair(arms: Sequence[Callable[[], float]], *, first: int) -> tuple[float, float]:
+    found = {turn: arms[turn]() for turn in (first, 1 - first)}
+    return found[0], found[1]
 
 
 @contextmanager
-def scraped(port: int) -> Iterator[None]:
-    """Somebody asks for the numbers once a second, until the block ends."""
+def scraper(port: int) -> Iterator[int]:
+    """Somebody who asks for the numbers once a second, and stands still but for `at_work`."""
     command = [sys.executable, __file__, "--scrape", str(port)]
-    with subprocess.Popen(command) as scraper:
+    with subprocess.Popen(command) as process:
         try:
-            yield
+            os.kill(process.pid, signal.SIGSTOP)
+            yield process.pid
         finally:
-            scraper.terminate()
+            process.kill()
+
+
+@contextmanager
+def at_work(pid: int) -> Iterator[None]:
+    """The scraper asks, until the block ends."""
+    os.kill(pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGSTOP)
 
 
 def scrape(port: int) -> int:

@@ -1,9 +1,10 @@
 r"""How fast the operator starts jobs, what it writes for them, and what it takes itself.
 
 Against the API server of KUBECONFIG, whose audit log, here as a file, has all times and counts: a
-test cluster (`make cluster-up`, which prints what to export) has one beside its kubeconfig. The operator is the process that the chart starts, on this machine; nodes and pods are
-simulated (KWOK), and so is what hubs say (`operator_stand_in.py`). Say to the cluster how fast its
-own controllers may be, or they are what is measured:
+test cluster (`make cluster-up`, which prints what to export) has one beside its kubeconfig. The
+operator is the process that the chart starts, on this machine; nodes and pods are simulated (KWOK:
+`python -m tools.cluster kwok` builds it), and so is what hubs say (`operator_stand_in.py`). Say to the
+cluster how fast its own controllers may be, or they are what is measured:
 
     python -m tools.cluster up --flag kube-controller-manager:--kube-api-qps=500 \
         --flag kube-controller-manager:--kube-api-burst=1000 \

@@ -220,8 +220,13 @@ def figures_of(name: str, sizes: Sequence[int], runs: Sequence[Sequence[float]])
     for size, it in zip(sizes, best, strict=True):
         say(f"  {size:6} islands: {1e3 * it:9.3f} ms, {1e6 * it / size:7.2f} us an island")
     return [
-        Figure(f"{name}: exponent", exponent(*zip(*fitted, strict=True)), "", Target(LINEAR)),
-        Figure(f"{name}: an island, of {sizes[-1]:,}", min(last), "us", None, last),
+        Figure(
+            f"{name}: exponent of the best runs",
+            exponent(*zip(*fitted, strict=True)),
+            "",
+            Target(LINEAR),
+        ),
+        Figure(f"{name}: an island, of {sizes[-1]:,}, best run", min(last), "us", None, last),
     ]
 
 

@@ -182,7 +182,7 @@ def trends(lines: Sequence[Line]) -> list[Trend]:
 
 @dataclass(frozen=True)
 class _Verdict(Figure):
-    """Met when it is flat. Its runs are the slope an hour: low, itself, high."""
+    """Met when it is flat."""
 
     trend: Trend | None = None
 
@@ -216,7 +216,7 @@ def _counts(lines: Sequence[Line]) -> Iterator[Figure]:
     if idle:
         name = "operator: requests a minute when idle"
         yield Figure(f"{name}: at the beginning", idle[0], "")
-        yield Figure(f"{name}: more of them at the end", idle[-1] - idle[0], "", Target(5), idle)
+        yield Figure(f"{name}: more of them at the end", idle[-1] - idle[0], "", Target(5))
     for it in lines:
         if it["kind"] == "left":
             yield Figure("objects of jobs that are left at the end", it["objects"], "", Target(0))
@@ -229,7 +229,7 @@ def _figures(it: Trend) -> Iterator[Figure]:
     name, unit = it.series.name, it.series.bound.unit
     allowed = it.series.bound.growth
     limit = None if allowed is None else Target(allowed)
-    yield _Verdict(f"{name}: growth", it.growth, unit, limit, (it.low, it.per_hour, it.high), it)
+    yield _Verdict(f"{name}: growth", it.growth, unit, limit, (), it)
     yield Figure(f"{name}: first quarter, median", it.first, unit)
     yield Figure(f"{name}: last quarter, median", it.last, unit)
     yield Figure(f"{name}: slope a thousand jobs", 1000 * it.per_job, unit)
