@@ -2,7 +2,7 @@
 
 Four islands, 1000 steps at 64 samples each, an exchange every 50 steps. DiLoCo: Nesterov momentum
 (0.7, 0.9) on the mean change. Averaging: the mean itself. Beside one model with the four batches
-together (synchronous), and one island alone with its own part. Parts at random, and by k-means.
+together (synchronous). Parts at random, and by k-means.
 Scored is the loss on the holdout.
 
     python benchmarks/science/diloco_digits.py [--quick] [--processes 2] [--json FILE]
