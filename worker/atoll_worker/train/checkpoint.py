@@ -45,6 +45,7 @@ def snapshot(state: TrainingState) -> Artifact:
             "step": state.step,
             "rounds": state.rounds,
             "history": list(state.history),
+            "untold": [dict(it) for it in state.untold],
             "lossCurve": curve,
             "lossSum": float(state.loss_sum),
         },
@@ -77,10 +78,13 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     step, rounds, curve, loss_sum, history = (
         metadata[key] for key in ("step", "rounds", "lossCurve", "lossSum", "history")
     )
+    untold = metadata.get("untold", [])  # those that an older image saved say nothing of it
     if not _is_count(step) or not _is_count(rounds):
         raise TypeError("step or rounds")
     if not isinstance(curve, list) or not isinstance(history, list):
         raise TypeError("lossCurve or history")
+    if not isinstance(untold, list) or not all(_is_record(it, rounds) for it in untold):
+        raise TypeError("untold")
     model, ema, optimizer = (
         _below(prefix, checkpoint) for prefix in ("model/", "ema/", "optimizer/")
     )
@@ -95,11 +99,18 @@ def _restore(state: TrainingState, checkpoint: Artifact) -> None:
     state.step = step
     state.rounds = rounds
     state.history = history
+    state.untold = list(untold)
     state.kept = _below("kept/", checkpoint)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value <= _MOST_STEPS
+
+
+def _is_record(value: object, rounds: int) -> bool:
+    """Whether it can be the record of a round that was over."""
+    number = value.get("round") if isinstance(value, dict) else None
+    return _is_count(number) and number < rounds
 
 
 def _below(prefix: str, artifact: Artifact) -> dict[str, Tensor]:

@@ -66,6 +66,8 @@ class TrainingState:
     """What a strategy keeps beside the model; replaced as it changes, never changed in place."""
     history: list[JsonValue] = field(default_factory=list)
     """What the strategy says of each round that is over."""
+    untold: list[dict[str, JsonValue]] = field(default_factory=list)
+    """Records of rounds that are over, to be told once a checkpoint holds what came of them."""
 
 
 class Observer(Protocol):

@@ -119,15 +119,6 @@ class _Taken:
     digest: str
 
 
-@dataclass(frozen=True)
-class _Record:
-    """A round that is over, to be told once the checkpoint of this number is saved."""
-
-    number: int
-    round_number: int
-    artifact: Artifact
-
-
 class Merging:
     """Implements `session.Rounds` for one island."""
 
@@ -146,7 +137,8 @@ class Merging:
         self._around = neighbourhood
         self._network = network
         self._clock = clock
-        self._records: list[_Record] = []
+        self._untold: list[dict[str, JsonValue]] = []
+        """That of the state: whoever resumes from a checkpoint tells what stands in it."""
         self._expected: Tensors = {}
         """Names, types and shapes of weights."""
 
@@ -163,6 +155,11 @@ class Merging:
             _keep(state, "momentum/", {n: torch.zeros_like(it).float() for n, it in floats.items()})
         for number in _outstanding(state):
             self._offer(number, _below(f"snapshots/{number}/", state.kept))
+        self._untold = state.untold
+        for record in tuple(
+            self._untold
+        ):  # of a process that ended when it had saved, before it told
+            self._tell(record)
 
     def exchange(self, state: TrainingState, pause: Pause) -> bool:
         """See `session.Rounds.exchange`."""
@@ -179,14 +176,12 @@ class Merging:
             self._merge(state, own, pause, offered=offered)
             self._tally.merge_took(self._clock() - began)
         self._withdraw_taken(state)
-        return len(self._records) >= UNSAVED_ROUNDS
+        return len(self._untold) >= UNSAVED_ROUNDS
 
     def saved(self, number: int) -> None:
         """Tell of the rounds that this checkpoint, and any later one, need not do again."""
-        for record in [it for it in self._records if it.number <= number]:
-            ref = names.record_ref(self._rules.island, record.round_number)
-            self._artifacts.publish(ref, record.artifact)
-            self._records.remove(record)
+        for record in [it for it in self._untold if self._saved_by(it) <= number]:
+            self._tell(record)
 
     def finish(self, state: TrainingState, pause: Pause) -> None:
         """Stay until every reader has what it reads, or is too late."""
@@ -199,6 +194,16 @@ class Merging:
         for ref in left:  # whoever comes later need not wait for what comes no more
             self._artifacts.publish(ref, Artifact({}))
         state.kept = {k: v for k, v in state.kept.items() if not k.startswith("snapshots/")}
+
+    def _saved_by(self, record: Mapping[str, JsonValue]) -> int:
+        """The number of the first checkpoint after its round; see `checkpoint.number_of`."""
+        number = _round_of(record)
+        return self.ends[number] + number + 1
+
+    def _tell(self, record: dict[str, JsonValue]) -> None:
+        ref = names.record_ref(self._rules.island, _round_of(record))
+        self._artifacts.publish(ref, Artifact({}, record))
+        self._untold.remove(record)
 
     def _own(self, state: TrainingState) -> dict[str, Tensor]:
         """The weights now, as their readers will have them."""
@@ -395,8 +400,7 @@ class Merging:
             "shares": {str(other): share for other, share in sorted(shares.items())},
             "result": encode(Artifact(device.on_cpu(state.model.state_dict()))).manifest.digest,
         }
-        saved_by = self.ends[number] + number + 1  # see `checkpoint.number_of`
-        self._records.append(_Record(saved_by, number, Artifact({}, record)))
+        self._untold.append(record)
 
     def _say(self, number: int, merged: Iterable[int], note: JsonValue) -> None:
         told, rounds = logs.extra(round=number), len(self.ends)
@@ -453,6 +457,12 @@ class Merging:
 
     def _is_lost(self, other: int) -> bool:
         return bool(self._around.wait([names.lost_ref(other)], 0))
+
+
+def _round_of(record: Mapping[str, JsonValue]) -> int:
+    number = record["round"]
+    assert isinstance(number, int)
+    return number
 
 
 def _result(digests: Mapping[int, str], absent: Mapping[int, str]) -> Merged:

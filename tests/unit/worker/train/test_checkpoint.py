@@ -28,6 +28,10 @@ def fresh() -> TrainingState:
         {"lossCurve": [[1, 10**400]]},
         {"lossSum": 10**400},
         {"lossCurve": 7},
+        {"untold": [{"round": 0}]},
+        {"untold": [{"round": -1}]},
+        {"untold": ["0"]},
+        {"untold": {}},
     ],
     ids=lambda it: str(it)[:40],
 )

@@ -18,6 +18,7 @@ from atoll_worker.exchange.memory import MemoryArtifacts, MemoryCircle
 from atoll_worker.merge.course import MixingCourse
 from atoll_worker.merge.repair import Spread
 from atoll_worker.ports import Artifact
+from atoll_worker.train.checkpoint import restore, snapshot
 from atoll_worker.train.loop import LoopSettings, TrainingState, start_state
 from atoll_worker.train.merging import Merging, Rules
 
@@ -182,6 +183,25 @@ def test_after_a_restart_its_snapshots_are_offered_again_with_the_same_digest() 
     again = world.artifacts.fetch(names.snapshot_ref(1, 0))
     assert again.tensors["weight"].tolist() == [1.0, 2.0]
     assert again.metadata["round"] == 0
+
+
+def test_what_was_saved_and_not_told_is_told_after_a_restart() -> None:
+    world = World()
+    one = world.island(1, [4.0, 5.0])
+    world.lose(0)
+    world.lose(2)
+    one.saves = False
+    world.run([one], rounds=2)
+    assert world.refs("/merges/") == []
+    checkpoint = snapshot(one.state)  # the process ends as soon as it is bound
+    again = world.island(1, [0.0, 0.0])
+    restore(again.state, checkpoint)
+    again.saves = False
+    world.run([again], rounds=0)
+    assert world.refs("/merges/") == ["islands/1/merges/0", "islands/1/merges/1"]
+    assert again.state.untold == []
+    record = world.artifacts.fetch(names.record_ref(1, 1)).metadata
+    assert record == checkpoint.metadata["untold"][1]  # type: ignore[index]
 
 
 def test_who_is_lost_is_gone_without_and_the_mean_of_the_others_is_kept() -> None:
