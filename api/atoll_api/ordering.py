@@ -136,17 +136,21 @@ def artifact_store(
 
 
 def _division(spec: TrainingJobSpec, _process: Process, _place: Place) -> dict[str, Any]:
-    """The weights that all begin with are bound where somebody compares his with them."""
-    merging = _merging(spec)
-    shared = merging is not None and merging.settings.initialization == "Shared"
-    delta = spec.exchange.encoding == "Delta" and not _seeded(spec)
     return {
         "context": spec.task.context,
         "partition": spec.partition,
         "count": spec.islands.count,
         "batch_size": spec.training.batch_size_per_island,
-        "initialization": spec.task if shared or delta else None,
+        "initialization": spec.task if binds_initialization(spec) else None,
     }
+
+
+def binds_initialization(spec: TrainingJobSpec) -> bool:
+    """Whether the weights that all begin with are bound: where somebody compares his with them."""
+    merging = _merging(spec)
+    shared = merging is not None and merging.settings.initialization == "Shared"
+    delta = spec.exchange.encoding == "Delta" and not _seeded(spec)
+    return shared or delta
 
 
 def _training(spec: TrainingJobSpec) -> dict[str, Any]:

@@ -280,7 +280,7 @@ _REF_OF: Mapping[Role, names.Ref] = {
 
 
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
-    """The refs that the step of this order binds; it is done when the first of them is."""
+    """The refs that the step of this order binds; the one that it binds last is the first."""
     if isinstance(order, PartitionOrder):
         parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
         base = () if order.initialization is None else (names.INIT_REF,)

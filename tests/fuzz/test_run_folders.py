@@ -38,7 +38,7 @@ def reopen(folder: Path) -> None:
     except OperatorError as error:
         assert 0 < len(str(error)) < 2000
     else:
-        assert place.read_status() is None or place.count_refs() >= 0
+        assert place.read_status() is None or place.bound_refs() is not None
 
 
 def test_run_folders(fuzz: Fuzz, tmp_path: Path) -> None:

@@ -82,11 +82,16 @@ def drawn_world(
         start_time=START,
         hub=random.choice((Hub(), hub, hub, hub)),
         children={it.name: drawn_child(random) for it in some},
-        bindings={Ref(it.writes): Binding("blake3:0", 1) for it in some if random.random() < 0.5},
+        bindings={ref: Binding("blake3:0", 1) for it in some for ref in drawn_refs(random, it)},
         progress={StepName(it.name): drawn_progress(random) for it in some[:5]},
         stop_requested=random.random() < 0.1,
         ended=ended_in(shown),
     )
+
+
+def drawn_refs(random: Random, step: Step) -> tuple[Ref, ...]:
+    """All, none, or what is left when one was removed."""
+    return random.choice((step.refs, step.refs[1:], ()))
 
 
 def drawn_child(random: Random) -> Child:
@@ -112,7 +117,7 @@ def order(random: Random, resolved: ResolvedJob, steps: tuple[Step, ...]) -> Non
     for step in random.sample(steps, min(MOST_STEPS, len(steps))):
         told = resolved_job.order_of(again, Process(again.job.uid, step.role, step.island or 0))
         assert work_order.parse(work_order.dump(told)) == told
-        assert step.writes in work_order.refs_written(told)
+        assert step.refs == work_order.refs_written(told)
 
 
 def test_specs(fuzz: Fuzz) -> None:

@@ -88,7 +88,8 @@ class FakeWorld:
             verb, _, text = word.partition(":")
             match verb:
                 case "bind":
-                    self.runtime.bind(next(s.writes for s in pipeline(JOB.spec) if s.name == name))
+                    for ref in next(it.refs for it in pipeline(JOB.spec) if it.name == name):
+                        self.runtime.bind(ref)
                 case "say":
                     said = text.replace("_", " ")
                 case "sleep":

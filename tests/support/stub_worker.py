@@ -67,14 +67,16 @@ def _do(word: str, world: Path, order: dict[str, Any]) -> None:
 
 
 def _bind(world: Path, order: dict[str, Any]) -> None:
+    role, count = order["role"], order.get("count", 0)
     refs = {
-        "partition": "assignment",
-        "island": f"experts/{order.get('island')}",
-        "evaluate": "report",
+        "partition": [*(f"assignment@{it}" for it in range(count)), "assignment"],
+        "island": [f"experts@{order.get('island')}"],
+        "evaluate": ["report"],
     }
-    path = world / "refs" / refs.get(order["role"], order["role"]).replace("/", "@")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("blake3:0")
+    folder = world / "refs"
+    folder.mkdir(exist_ok=True)
+    for name in refs.get(role, [role]):
+        (folder / name).write_text("blake3:0")
 
 
 def _serve(order: dict[str, Any]) -> None:

@@ -280,15 +280,16 @@ class KubernetesRuntime:
     def _ends_by_itself(self, name: StepName) -> bool:
         """Whether a step is done, and its process about to end: with the Job its log would go."""
         hearing, status = self.memory.hearing, self.subject.view.status
-        if hearing is None or self._writes.get(name) not in hearing.bindings:
+        writes = self._writes.get(name, ())
+        if hearing is None or not writes or any(ref not in hearing.bindings for ref in writes):
             return False
         ended = status.completion_time if status else None
         return ended is None or self.now() - seconds_of(ended) < LAST_SECONDS
 
     @cached_property
-    def _writes(self) -> Mapping[StepName, Ref]:
+    def _writes(self) -> Mapping[StepName, tuple[Ref, ...]]:
         """What each step binds; once a pass, for a thousand islands may be told to stop in one."""
-        return {step.name: step.writes for step in pipeline(self.subject.spec)}
+        return {step.name: step.refs for step in pipeline(self.subject.spec)}
 
     def _job_name(self, step: StepName) -> str:
         job = self.subject.view.key.name

@@ -73,9 +73,12 @@ class RunFolder:
         """Whether both the numbers and the page are there."""
         return self.report.exists() and self.report.with_suffix(".html").exists()
 
-    def count_refs(self) -> int:
-        """Refs that the store holds; a hub need not run to be asked how many."""
-        return sum(1 for _ in (self.store / "refs").glob("*.json"))
+    def bound_refs(self) -> frozenset[str]:
+        """What the files of the store say is bound, where they can be read; no hub has to run."""
+        return frozenset(filter(None, map(_ref_in, self._ref_files())))
+
+    def _ref_files(self) -> Iterator[Path]:
+        return (self.store / "refs").glob("*.json")
 
     def log(self, name: StepName) -> Path:
         """Output of one process, all attempts."""
@@ -144,7 +147,7 @@ class RunFolder:
             raise BrokenFolderError(
                 f"{path} is no job that this version reads: use another --out"
             ) from error
-        if not text and self.count_refs():
+        if not text and any(self._ref_files()):
             raise OtherJobError(
                 f"{self.path} holds results but no job.json that says of what: use another --out"
             )
@@ -216,6 +219,16 @@ def _read(path: Path) -> str:
         raise BrokenFolderError(
             f"{path} cannot be read ({reason}): remove it and run again, or use another --out"
         ) from error
+
+
+def _ref_in(path: Path) -> str:
+    """Of which ref a file of the store says what it is bound to; empty if it cannot be read."""
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    ref = said.get("ref") if isinstance(said, dict) else None
+    return ref if isinstance(ref, str) else ""
 
 
 def _try_lock(fd: int) -> bool:

@@ -116,7 +116,7 @@ async def _locked(place: RunFolder, options: LocalOptions) -> AsyncIterator[int]
 
 
 def _reopen(place: RunFolder, now: float) -> bool:
-    """Whether a report that was removed has to be made anew.
+    """Go on with a job that has ended, if anything is missing; whether its report has to be made anew.
 
     A failure ends one run; the next one tries again. A run that was killed may have made its report
     and not have said so.
@@ -126,7 +126,8 @@ def _reopen(place: RunFolder, now: float) -> bool:
         return False
     complete = isinstance(ended_in(previous), Complete)
     without_report = not place.has_report
-    if not complete or without_report or place.count_refs() < len(previous.artifacts):
+    gone = {it.name for it in previous.artifacts} - place.bound_refs()
+    if not complete or without_report or gone:
         place.write_status(resumed(previous, now))
     return without_report
 

@@ -16,9 +16,9 @@ class Fate(Enum):
     """It has no child that lives, or that ended by itself."""
     LIVE = "live"
     DONE = "done"
-    """Its ref is bound, whatever became of its child."""
+    """Its refs are bound, whatever became of its child."""
     FAILED = "failed"
-    """Its child has ended for good and its ref is not bound."""
+    """Its child has ended for good and not all of its refs are bound."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Level:
         return tuple(s for s in self.steps if s.island is None and self._among(s, fates))
 
     def done(self, name: StepName) -> bool:
-        """Whether a step has its ref bound."""
+        """Whether a step has its refs bound."""
         return self.fates[name] is Fate.DONE
 
     def ready(self, step: Step) -> bool:
@@ -80,7 +80,7 @@ def exit_words(exit_code: int | None) -> str:
 
 
 def _fate(step: Step, observed: Observed) -> Fate:
-    if step.writes in observed.bindings:
+    if all(ref in observed.bindings for ref in step.refs):
         return Fate.DONE
     child = observed.children.get(step.name)
     if child is None or child.state is ChildState.STOPPED:

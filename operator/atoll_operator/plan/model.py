@@ -17,8 +17,10 @@ from atoll_api.work_order import Role
 
 @dataclass(frozen=True)
 class Step:
-    """One process to run until its ref is bound.
+    """One process to run until its refs are bound.
 
+    `writes` is the one that it binds last, `parts` are all others: somebody may have removed one of
+    them since, as a message has advised who found it altered.
     `needs` names the steps that must have succeeded. `needs_islands` says that the step starts
     once every island has ended and at least that many have succeeded.
     """
@@ -26,9 +28,15 @@ class Step:
     name: StepName
     role: Role
     writes: Ref
+    parts: tuple[Ref, ...] = ()
     island: int | None = None
     needs: tuple[StepName, ...] = ()
     needs_islands: int = 0
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """All that it binds."""
+        return (self.writes, *self.parts)
 
     def process(self, job_uid: str) -> Process:
         """Who runs it."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from atoll_api import names
 from atoll_api.names import StepName
+from atoll_api.ordering import binds_initialization
 from atoll_api.spec import TrainingJobSpec
 from atoll_operator.plan.model import Step
 
@@ -41,7 +42,7 @@ def _expert_ensemble(spec: TrainingJobSpec) -> tuple[Step, ...]:
         needs_islands=spec.islands.required,
     )
     return (
-        Step(names.PARTITION, "partition", names.ASSIGNMENT_REF),
+        _partition(spec),
         *((seed,) if ensemble.seed_steps else ()),
         *(_island(island, before) for island in range(spec.islands.count)),
         *beside,
@@ -59,7 +60,7 @@ def _merging(spec: TrainingJobSpec) -> tuple[Step, ...]:
     baseline = Step(names.BASELINE, "baseline", names.BASELINE_REF, needs=after)
     needs = (*after, names.MERGE, *compared)
     return (
-        Step(names.PARTITION, "partition", names.ASSIGNMENT_REF),
+        _partition(spec),
         *(_merging_island(spec, island) for island in range(spec.islands.count)),
         Step(names.MERGE, "merge", names.MERGED_REF, needs=after),
         *((baseline,) if spec.baseline.enabled else ()),
@@ -72,8 +73,17 @@ def _merging_island(spec: TrainingJobSpec, island: int) -> Step:
     settings = spec.strategy.iterative_merge or spec.strategy.single_merge
     assert settings is not None  # the union has filled it
     measures = settings.final_merge.norm_statistics == "Reestimate"
-    writes = names.statistics_ref(island) if measures else names.final_ref(island)
-    return replace(_island(island, (names.PARTITION,)), writes=writes)
+    trained = replace(_island(island, (names.PARTITION,)), writes=names.final_ref(island))
+    if not measures:
+        return trained
+    return replace(trained, writes=names.statistics_ref(island), parts=(trained.writes,))
+
+
+def _partition(spec: TrainingJobSpec) -> Step:
+    parts = tuple(names.island_assignment_ref(island) for island in range(spec.islands.count))
+    base = (names.INIT_REF,) if binds_initialization(spec) else ()
+    centres = (names.CLUSTERS_REF,) if spec.partition.type == "TextClusters" else ()
+    return Step(names.PARTITION, "partition", names.ASSIGNMENT_REF, (*parts, *base, *centres))
 
 
 def _island(island: int, needs: tuple[StepName, ...]) -> Step:

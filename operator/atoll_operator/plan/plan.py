@@ -4,7 +4,8 @@ The plan reads the level of the world, never its events, and remembers nothing: 
 observation that comes late or twice costs one pass and nothing else.
 
 Decisions it makes:
-- A step is done when its ref is bound, whatever became of its child.
+- A step is done when its refs are bound, whatever became of its child.
+- What was made of weights that are gone goes with them: islands measure the next mean anew.
 - An island that failed is gone without for as long as the quorum can be met.
 - Every other step must succeed. The baseline too: whoever asked for the comparison is told
   that there is none, and a resumed job goes on from what is there.
@@ -84,6 +85,7 @@ def _advance(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Ac
         return ()
     return (
         *_revivals(spec, seen, observed),  # before anybody who starts now hears of it
+        *_outdated(spec, seen, observed),
         *_strangers(seen),
         *_starts(spec, seen),
         *_excuses(spec, seen, observed),
@@ -123,6 +125,21 @@ def _revivals(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[A
     lost = (names.lost_ref(island) for island in again if island is not None)
     refs = tuple(ref for ref in lost if ref in observed.bindings)
     return (DropRefs(refs, "an island that was given up is started again"),) if refs else ()
+
+
+def _outdated(spec: TrainingJobSpec, seen: Level, observed: Observed) -> tuple[Action, ...]:
+    """A mean that counts weights which are trained again, and what islands measured on it."""
+    merging = spec.strategy.type != "ExpertEnsemble"
+    if not merging or names.MEAN_REF not in observed.bindings or seen.done(names.MERGE):
+        return ()
+    again = (step.island for step in seen.islands(Fate.OPEN, Fate.LIVE) if step.island is not None)
+    if all(names.final_ref(island) in observed.bindings for island in again):
+        return ()
+    measured = (
+        names.statistics_ref(step.island) for step in seen.islands() if step.island is not None
+    )
+    refs = (names.MEAN_REF, *(ref for ref in measured if ref in observed.bindings))
+    return (DropRefs(refs, "an island trains again, and another mean comes of it"),)
 
 
 def _drops(

@@ -8,7 +8,7 @@ import logging
 
 from atoll_api import names
 from atoll_api.spec.partition import TextClusters
-from atoll_api.work_order import PartitionOrder
+from atoll_api.work_order import PartitionOrder, refs_written
 from atoll_worker.data.assignment import Assignment
 from atoll_worker.data.dataset import Dataset
 from atoll_worker.data.load import load
@@ -31,7 +31,7 @@ def run(order: PartitionOrder, context: Context) -> None:
         BadTaskError: the task, whose initialization is asked for, breaks its protocol.
         BadDataError: the data cannot be read, or cannot be divided as asked.
     """
-    if names.ASSIGNMENT_REF in context.artifacts.bindings(names.ASSIGNMENT_REF):
+    if context.artifacts.bindings().keys() >= set(refs_written(order)):
         return
     total = order.count + 2
     context.progress.report(ProgressReport(0, total, message="reading the data"))

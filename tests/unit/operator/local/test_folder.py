@@ -28,6 +28,15 @@ def test_a_damaged_file_is_named(name: str, damage: bytes | None, tmp_path: Path
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"7", b"\xff", b'{"ref": 7}', b"[" * 100_000])
+def test_a_ref_whose_file_cannot_be_read_is_not_bound(content: bytes, tmp_path: Path) -> None:
+    refs = tmp_path / "hub/refs"
+    refs.mkdir(parents=True)
+    (refs / "whole.json").write_text('{"ref": "experts/0"}')
+    (refs / "damaged.json").write_bytes(content)
+    assert RunFolder.at(tmp_path).bound_refs() == {"experts/0"}
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_a_file_that_is_not_there_is_nothing_wrong(name: str, tmp_path: Path) -> None:
     READERS[name](RunFolder.at(tmp_path))

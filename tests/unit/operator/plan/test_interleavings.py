@@ -119,9 +119,13 @@ class AnyJob(RuleBasedStateMachine):
             return
         name = running[pick % len(running)][0]
         if binds:
-            self.runtime.bind(self.steps[name].writes)
+            self.bind(name)
         if exit_code is not None:
             self.runtime.end(name, exit_code, "last words")
+
+    def bind(self, name: StepName) -> None:
+        for ref in self.steps[name].refs:
+            self.runtime.bind(ref)
 
     @rule(silent=st.booleans())
     def hub_goes_silent(self, *, silent: bool) -> None:
@@ -168,7 +172,7 @@ class AnyJob(RuleBasedStateMachine):
         for name, _ in self.children(ChildState.RUNNING):
             stopping = name in self.runtime._stopping
             if not stopping:
-                self.runtime.bind(self.steps[name].writes)
+                self.bind(name)
             self.runtime.end(name, 83 if stopping else 0)
 
 

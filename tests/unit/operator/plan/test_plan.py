@@ -253,3 +253,47 @@ def test_an_island_that_is_given_up_is_excused_and_back_when_the_job_is_resumed(
     resumed = plan(MERGING.spec, observed(bound=("assignment", "islands/1/lost")), START).actions
     assert isinstance(resumed[0], DropRefs)
     assert resumed[0].refs == ("islands/1/lost",)
+
+
+DIVIDED = ("assignment", "init")
+MEASURED = tuple(f"islands/{i}/{part}" for i in range(3) for part in ("final", "statistics"))
+
+
+@pytest.mark.parametrize(
+    ("gone", "again"),
+    [
+        ("assignment/1", "partition"),
+        ("init", "partition"),
+        ("islands/1/final", "island-1"),
+        ("islands/1/statistics", "island-1"),
+    ],
+)
+def test_whoever_made_what_was_removed_makes_it_again(gone: str, again: str) -> None:
+    world = observed(bound=(*DIVIDED, *MEASURED))
+    left = {ref: it for ref, it in world.bindings.items() if ref != gone}
+    assert again not in started(plan(MERGING.spec, world, START))
+    assert again in started(plan(MERGING.spec, replace(world, bindings=left), START))
+
+
+@pytest.mark.parametrize("children", [{}, {"island-1": RUNNING}], ids=["open", "runs"])
+def test_a_mean_goes_with_the_weights_that_it_counts(children: dict[str, Child]) -> None:
+    bound = tuple(ref for ref in (*DIVIDED, *MEASURED, "mean") if ref != "islands/1/final")
+    first = plan(MERGING.spec, observed(children, bound), START).actions[0]
+    assert isinstance(first, DropRefs)
+    assert first.refs == ("mean", *(f"islands/{i}/statistics" for i in range(3)))
+
+
+@pytest.mark.parametrize(
+    ("children", "bound"),
+    [
+        ({"island-1": failed()}, ("islands/0/final", "islands/2/final")),
+        ({"island-1": RUNNING}, MEASURED),
+        ({}, ("islands/0/final", "merged")),
+    ],
+    ids=["one is given up", "all are there", "it is merged"],
+)
+def test_a_mean_of_all_that_finish_stays(
+    children: dict[str, Child], bound: tuple[str, ...]
+) -> None:
+    decided = plan(MERGING.spec, observed(children, (*DIVIDED, *bound, "mean")), START)
+    assert not any(isinstance(action, DropRefs) for action in decided.actions)

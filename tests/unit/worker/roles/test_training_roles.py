@@ -53,6 +53,14 @@ def test_the_whole_assignment_is_bound_last() -> None:
     assert metadata_of(job, "assignment")["imbalance"] <= 1.05
 
 
+@pytest.mark.parametrize("gone", ["assignment/1", "assignment"])
+def test_a_part_that_was_removed_is_made_again(gone: str) -> None:
+    job = divided(SmallJob())
+    before = job.artifacts.bindings()
+    job.artifacts.drop([Ref(gone)])
+    assert divided(job).artifacts.bindings() == before
+
+
 def test_an_islands_assignment_holds_its_own_samples_and_nothing_else() -> None:
     job = divided(SmallJob())
     whole = job.artifacts.fetch(Ref("assignment"))
