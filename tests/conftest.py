@@ -17,6 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults = parser.getgroup("faults", "runs under drawn faults, see docs/faults.md")
     faults.addoption("--fault-plans", type=int, help="So many, in place of a few.")
     faults.addoption("--fault-seed", type=int, help="The plan of this seed alone.")
+    faults.addoption("--fault-calls", action="store_true", help="A kill at each call of each step.")
     group = parser.getgroup("fuzz", "tests/fuzz")
     group.addoption("--fuzz-cases", type=int, default=2500, help="Cases, over all surfaces.")
     group.addoption("--fuzz-seed", type=int, default=0, help="What the cases are a function of.")

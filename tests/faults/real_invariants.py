@@ -30,6 +30,8 @@ _WORDS: Final[Mapping[int, str]] = {
 }
 """What it says then: the truth."""
 
+_OF_WEIGHTS: Final = (names.MEAN_REF, names.MERGED_REF, names.REPORT_REF)
+"""What is made of the last weights of all islands."""
 _MADE: Final = ("assignment", "experts/", "router", "baseline", "merged", "report")
 """What a step is for, and makes again."""
 
@@ -96,8 +98,9 @@ def _artifacts(story: Story) -> Iterator[str]:
     """What a status has named stands, as it was named, and can be had."""
     if story.unreadable:
         yield f"cannot be read: {story.unreadable}"
+    remade = _remade(story)
     for ref, named in story.named.items():
-        if ref in _remade(story):
+        if ref in remade or (remade and ref in _OF_WEIGHTS):
             continue
         if len(named) > 1:
             yield f"{ref} was named as {sorted(named)}"
@@ -107,7 +110,7 @@ def _artifacts(story: Story) -> Iterator[str]:
 
 def _is_given_up(story: Story, ref: str) -> bool:
     """Whether it is there for a while only, or was removed on advice and nobody needs it any more."""
-    needed = ref.startswith(_MADE) or ref.endswith(("/final", "/statistics"))
+    needed = ref.startswith(_MADE) or ref.endswith("/final")
     removed = file_of(ref) in story.removed and not needed
     return "/rounds/" in ref or ref.endswith("/lost") or removed
 
@@ -120,8 +123,8 @@ def _digests(story: Story, calm: Story) -> Iterator[str]:
         yield from _replayed(story, lost)
         return
     if _remade(story):  # one island went on alone, and all that is made of its weights is other
-        later = ("mean", "merged", "report")
-        for it in [*_remade(story), *(it for it in expected if it.endswith("/statistics")), *later]:
+        measured = (it for it in expected if it.endswith("/statistics"))
+        for it in [*_remade(story), *measured, *_OF_WEIGHTS]:
             expected.pop(it, None)
             found.pop(it, None)
     told_less = any(it.startswith("mergeability/") and _is_given_up(story, it) for it in expected)

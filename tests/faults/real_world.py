@@ -158,11 +158,14 @@ def damage(folder: Path, what: str, number: int, *, truncate: bool) -> str:
 
 
 def _file(folder: Path, what: str, number: int) -> Path:
+    checkpoints = [it for it in refs(folder) if it.startswith("checkpoints/")]
+    if what == "checkpoint" and not checkpoints:  # finished steps need none
+        what = "packs"
     if what in ("packs", "refs"):
         found = sorted((folder / "hub" / what).iterdir())
         return found[number % len(found)]
     if what == "checkpoint":
-        last = max(it for it in refs(folder) if it.startswith("checkpoints/"))
+        last = max(checkpoints)
         store = Store(folder / "hub")
         place = store._index.manifest(refs(folder)[last])
         store.close()

@@ -81,8 +81,8 @@ class Stage:
 
     def end(self) -> tuple[int, str]:
         """Look on until the run has ended: exit code and output."""
-        ended = not self.wait(bool)
-        assert ended, f"{self.plan}: not over after {PATIENCE_SECONDS} s: {self.run.status()}"
+        self.wait(bool)
+        assert self.run.process.poll() is not None, self._not_over()
         self.endings.append(self.run.finish())
         return self.endings[-1]
 
@@ -155,6 +155,13 @@ class Stage:
             },
             evaluation={} if merging else _BRIEF,
         )
+
+    def _not_over(self) -> str:
+        """What is worth reading of a run that should have ended by now."""
+        logs = sorted((self.folder / "logs").glob("*.log"))
+        tails = (f"{it.name}:\n" + "\n".join(it.read_text().splitlines()[-20:]) for it in logs)
+        told = f"{self.plan}: not over after {PATIENCE_SECONDS} s: {json.dumps(self.run.status())}"
+        return "\n".join([told, *tails])
 
     def _pids(self, target: str) -> list[int]:
         return world.pids_of(target, self.run.process.pid, self.folder)
