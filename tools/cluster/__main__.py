@@ -1,4 +1,4 @@
-"""`python -m tools.cluster up|down|status|logs|images|load-image|kwok`: a Kubernetes on this machine.
+"""`python -m tools.cluster up|down|status|logs|prepare|images|load-image|kwok`: a Kubernetes on this machine.
 
 State is kept in one folder (--state, ATOLL_CLUSTER_STATE), what is built in another (--cache,
 ATOLL_CLUSTER_CACHE), both below the XDG folders otherwise. If KUBECONFIG names another cluster,
@@ -66,9 +66,7 @@ def _up(found: Places, options: argparse.Namespace) -> int:
     if foreign:
         print(f"KUBECONFIG={foreign} names a cluster: tests use that one, nothing is started")
         return 0
-    reason = programs.impossible(found.cache, os.geteuid())
-    if reason and options.if_possible:
-        print(f"NO CLUSTER: {reason}; tests that need one will be skipped")
+    if options.if_possible and not _possible(found):
         return 0
     wishes = Wishes(audit=options.audit, flags=parse_flags(options.flag))
     machine.require_root()
@@ -76,6 +74,23 @@ def _up(found: Places, options: argparse.Namespace) -> int:
         bring_up.up(found, wishes)
         if options.images:
             images.build_and_load(found, IMAGES, images.CPU_LOCK)
+    return 0
+
+
+def _possible(found: Places) -> bool:
+    reason = programs.impossible(found.cache, os.geteuid())
+    if reason:
+        print(f"NO CLUSTER: {reason}; tests that need one will be skipped")
+    return reason is None
+
+
+def _prepare(found: Places, options: argparse.Namespace) -> int:
+    if options.if_possible and not _possible(found):
+        return 0
+    machine.require_root()
+    programs.provide(found.cache)
+    with lock.hold(LOCK, "images"):
+        images.build(found, IMAGES, images.CPU_LOCK)
     return 0
 
 
@@ -118,6 +133,7 @@ COMMANDS: dict[str, Callable[[Places, argparse.Namespace], int]] = {
     "down": _down,
     "status": _status,
     "logs": _logs,
+    "prepare": _prepare,
     "images": _images,
     "load-image": _load_image,
     "kwok": _kwok,
@@ -135,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--flag", action="append", default=[], help="COMPONENT:--flag=value")
     up.add_argument("--images", action="store_true", help="Atoll's images too")
     up.add_argument("--if-possible", action="store_true", help="no error where none can be")
+    prepare = commands.add_parser(
+        "prepare", parents=[everywhere], help="build all that `up --images` needs, start nothing"
+    )
+    prepare.add_argument("--if-possible", action="store_true", help="no error where none can be")
     build = commands.add_parser(
         "images", parents=[everywhere], help="build and load Atoll's images"
     )

@@ -64,8 +64,8 @@ class Builder:
         return bool(self.run("images", "--quiet", "--filter", f"reference={image}"))
 
 
-def build_and_load(places: Places, targets: Iterable[str], worker_lock: str) -> None:
-    """Have the images of these targets, made of the code as it is, where pods find them."""
+def build(places: Places, targets: Iterable[str], worker_lock: str) -> Builder:
+    """Make the images of these targets, of the code as it is; nothing has to run for that."""
     install(IMAGE_PACKAGES)
     builder = Builder(places.builds, BASE_IMAGE, worker_lock)
     builder.folder.mkdir(parents=True, exist_ok=True)
@@ -77,14 +77,20 @@ def build_and_load(places: Places, targets: Iterable[str], worker_lock: str) -> 
     for target in targets:
         began = time.monotonic()
         _build(builder, target, IMAGES[target])
-        built = time.monotonic()
-        moved = _move(places, builder, IMAGES[target])
-        print(
-            f"{IMAGES[target]}: built in {built - began:.1f} s, "
-            f"{moved / 1e6:.0f} MB loaded in {time.monotonic() - built:.1f} s",
-            flush=True,
-        )
+        print(f"{IMAGES[target]}: built in {time.monotonic() - began:.1f} s", flush=True)
     builder.run("rmi", "--prune")
+    return builder
+
+
+def build_and_load(places: Places, targets: Iterable[str], worker_lock: str) -> None:
+    """Have the images of these targets, made of the code as it is, where pods find them."""
+    chosen = tuple(targets)
+    builder = build(places, chosen, worker_lock)
+    for target in chosen:
+        began = time.monotonic()
+        moved = _move(places, builder, IMAGES[target])
+        seconds = time.monotonic() - began
+        print(f"{IMAGES[target]}: {moved / 1e6:.0f} MB loaded in {seconds:.1f} s", flush=True)
     forget_replaced(places)
 
 

@@ -131,10 +131,11 @@ def build_simulator(cache: Path) -> Path:
     program = folder / SIMULATOR
     if not program.exists():
         with _building(folder):
-            making = _making(folder)
-            _make_all(making, SIMULATOR, (SIMULATOR,))
-            (making / SIMULATOR).rename(program)
-            making.rmdir()
+            if not program.exists():
+                making = _making(folder)
+                _make_all(making, SIMULATOR, (SIMULATOR,))
+                (making / SIMULATOR).rename(program)
+                making.rmdir()
     return program
 
 
