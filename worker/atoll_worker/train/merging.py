@@ -32,6 +32,7 @@ from atoll_worker.ports import Artifact, Artifacts, Base, Neighbourhood
 from atoll_worker.tally import Merged, Tally
 from atoll_worker.train.fit import require_fit
 from atoll_worker.train.loop import TrainingState
+from atoll_worker.train.records import Record, Records
 from atoll_worker.train.session import Pause
 
 SLICE_SECONDS: Final = 0.25
@@ -137,8 +138,7 @@ class Merging:
         self._around = neighbourhood
         self._network = network
         self._clock = clock
-        self._untold: list[dict[str, JsonValue]] = []
-        """That of the state: whoever resumes from a checkpoint tells what stands in it."""
+        self._records = Records(rules.island, rules.course.ends, artifacts)
         self._expected: Tensors = {}
         """Names, types and shapes of weights."""
 
@@ -155,11 +155,7 @@ class Merging:
             _keep(state, "momentum/", {n: torch.zeros_like(it).float() for n, it in floats.items()})
         for number in _outstanding(state):
             self._offer(number, _below(f"snapshots/{number}/", state.kept))
-        self._untold = state.untold
-        for record in tuple(
-            self._untold
-        ):  # of a process that ended when it had saved, before it told
-            self._tell(record)
+        self._records.resume(state)
 
     def exchange(self, state: TrainingState, pause: Pause) -> bool:
         """See `session.Rounds.exchange`."""
@@ -176,12 +172,11 @@ class Merging:
             self._merge(state, own, pause, offered=offered)
             self._tally.merge_took(self._clock() - began)
         self._withdraw_taken(state)
-        return len(self._untold) >= UNSAVED_ROUNDS
+        return len(self._records) >= UNSAVED_ROUNDS
 
     def saved(self, number: int) -> None:
         """Tell of the rounds that this checkpoint, and any later one, need not do again."""
-        for record in [it for it in self._untold if self._saved_by(it) <= number]:
-            self._tell(record)
+        self._records.saved(number)
 
     def finish(self, state: TrainingState, pause: Pause) -> None:
         """Stay until every reader has what it reads, or is too late."""
@@ -194,16 +189,6 @@ class Merging:
         for ref in left:  # whoever comes later need not wait for what comes no more
             self._artifacts.publish(ref, Artifact({}))
         state.kept = {k: v for k, v in state.kept.items() if not k.startswith("snapshots/")}
-
-    def _saved_by(self, record: Mapping[str, JsonValue]) -> int:
-        """The number of the first checkpoint after its round; see `checkpoint.number_of`."""
-        number = _round_of(record)
-        return self.ends[number] + number + 1
-
-    def _tell(self, record: dict[str, JsonValue]) -> None:
-        ref = names.record_ref(self._rules.island, _round_of(record))
-        self._artifacts.publish(ref, Artifact({}, record))
-        self._untold.remove(record)
 
     def _own(self, state: TrainingState) -> dict[str, Tensor]:
         """The weights now, as their readers will have them."""
@@ -393,14 +378,14 @@ class Merging:
             said["note"] = f"round {number} without {told}"
         self._say(number, digests, said.get("note"))
         state.history = [*state.history, said]
-        record: dict[str, JsonValue] = {
+        record: Record = {
             "round": number,
             "snapshots": {str(other): digest for other, digest in digests.items()},
             "absent": {str(other): why for other, why in absent.items()},
             "shares": {str(other): share for other, share in sorted(shares.items())},
             "result": encode(Artifact(device.on_cpu(state.model.state_dict()))).manifest.digest,
         }
-        self._untold.append(record)
+        self._records.add(record)
 
     def _say(self, number: int, merged: Iterable[int], note: JsonValue) -> None:
         told, rounds = logs.extra(round=number), len(self.ends)
@@ -457,12 +442,6 @@ class Merging:
 
     def _is_lost(self, other: int) -> bool:
         return bool(self._around.wait([names.lost_ref(other)], 0))
-
-
-def _round_of(record: Mapping[str, JsonValue]) -> int:
-    number = record["round"]
-    assert isinstance(number, int)
-    return number
 
 
 def _result(digests: Mapping[int, str], absent: Mapping[int, str]) -> Merged:
