@@ -23,6 +23,9 @@ from atoll_operator.local.run import run
 from atoll_operator.plan.model import Complete, Failed, Outcome, Stopped
 
 WORKERS = ("partition", "island-0", "island-1", "router", "evaluate")
+DIVIDED = ("assignment/0", "assignment/1", "assignment")
+BOUND = (*DIVIDED, "experts/0", "experts/1", "router", "report")
+"""All that a job of two islands binds."""
 
 
 @pytest.fixture
@@ -85,14 +88,14 @@ async def test_a_job_ends_complete_and_a_rerun_starts_nothing(
 
     refs = runner.out / "hub" / "refs"  # as the real hub would have written them
     refs.mkdir()
-    for number in range(len(told.artifacts)):
-        (refs / f"{number}.json").touch()
+    for number, artifact in enumerate(told.artifacts):
+        (refs / f"{number}.json").write_text(json.dumps({"ref": artifact.name}))
     assert isinstance(await runner.run(job(2), stubs.options()), Complete)
     assert [len(stubs.attempts(step)) for step in ("hub", *WORKERS)] == [1] * 6
 
 
 async def test_what_is_bound_already_is_not_made_again(stubs: StubWorld, runner: Runner) -> None:
-    for ref in ("assignment", "experts/0", "experts/1", "router", "report"):
+    for ref in BOUND:
         stubs.bind(ref)
 
     assert isinstance(await runner.run(job(2), stubs.options()), Complete)
@@ -103,7 +106,7 @@ async def test_what_is_bound_already_is_not_made_again(stubs: StubWorld, runner:
 async def test_a_report_is_made_anew_that_was_removed_before_its_run_was_complete(
     stubs: StubWorld, runner: Runner
 ) -> None:
-    for ref in ("assignment", "experts/0", "experts/1", "router", "report"):
+    for ref in BOUND:
         stubs.bind(ref)
     runner.out.mkdir()
     evaluating = TrainingJobStatus(state="Evaluating")
