@@ -282,10 +282,8 @@ _REF_OF: Mapping[Role, names.Ref] = {
 def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
     """The refs that the step of this order binds; the one that it binds last is the first."""
     if isinstance(order, PartitionOrder):
-        parts = tuple(names.island_assignment_ref(i) for i in range(order.count))
-        base = () if order.initialization is None else (names.INIT_REF,)
-        centres = (names.CLUSTERS_REF,) if order.partition.type == "TextClusters" else ()
-        return (names.ASSIGNMENT_REF, *parts, *base, *centres)
+        base, centres = order.initialization is not None, order.partition.type == "TextClusters"
+        return written_by_partition(order.count, base=base, centres=centres)
     if isinstance(order, IslandOrder):
         return _written_by_island(order)
     return (_REF_OF[order.role],) if order.role in _REF_OF else ()
@@ -294,7 +292,22 @@ def refs_written(order: WorkOrder) -> tuple[names.Ref, ...]:
 def _written_by_island(order: IslandOrder) -> tuple[names.Ref, ...]:
     if order.merging is None:
         return (names.expert_ref(order.island),)
-    final = names.final_ref(order.island)
-    if order.merging.final.norm_statistics == "Reestimate":
-        return (names.statistics_ref(order.island), final)
-    return (final,)
+    return written_by_member(order.island, order.merging.final)
+
+
+def written_by_partition(count: int, *, base: bool, centres: bool) -> tuple[names.Ref, ...]:
+    """See `refs_written`; `base` are the weights that all begin with, `centres` those of text."""
+    return (
+        names.ASSIGNMENT_REF,
+        *(names.island_assignment_ref(island) for island in range(count)),
+        *((names.INIT_REF,) if base else ()),
+        *((names.CLUSTERS_REF,) if centres else ()),
+    )
+
+
+def written_by_member(island: int, merge: FinalMerge) -> tuple[names.Ref, ...]:
+    """See `refs_written`; of an island that merges: its last weights, or what it measures after."""
+    final = names.final_ref(island)
+    return (
+        (names.statistics_ref(island), final) if merge.norm_statistics == "Reestimate" else (final,)
+    )

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
+from plans import FaultPlan
 from records import readable, records
 from replay import Participation, replay
-from simulated import Story
+from sim_disk import FaultyDisk
+from sim_time import HungError
+from simulated import Story, simulate
 
 from atoll_api import names
 from atoll_operator.plan.model import Complete, Failed
@@ -20,6 +24,14 @@ MAY_END: Final[Mapping[str, str]] = {
     "doom": r"exit code 137 \(SIGKILL\) after 3 restarts",
 }
 """Kinds after which a job may fail, and what its message then says."""
+
+
+def found(plan: FaultPlan, folder: Path, calm: Story, disk: FaultyDisk | None = None) -> list[str]:
+    """Run a plan, and say all that is wrong; that it does not end is, too."""
+    try:
+        return broken(simulate(plan, folder, disk), calm)
+    except HungError as error:
+        return [str(error)]
 
 
 def broken(story: Story, calm: Story) -> list[str]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from invariants import broken
+from invariants import found
 from jobs_of_faults import STRATEGIES
 from plans import HUB, UNARY, Calendar, Fault, FaultPlan, Moment
-from sim_time import HungError
-from simulated import Story, simulate
+from simulated import simulate
 
 from atoll_api import names
 
@@ -49,9 +48,9 @@ def test_a_kill_at_any_call_changes_nothing(
         pytest.skip("a job of this strategy has no such step, or it makes no calls")
     wrong = {}
     for number, plan in enumerate(plans):
-        found = _broken(plan, calm, tmp_path / str(number))
-        if found:
-            wrong[str(plan)] = found
+        said = found(plan, tmp_path / str(number), calm)
+        if said:
+            wrong[str(plan)] = said
     assert wrong == {}, f"{len(wrong)} of {len(plans)}"
 
 
@@ -59,10 +58,3 @@ def _moments(calendar: Calendar, step: str, points: tuple[str, ...]) -> Iterator
     for point in points:
         for count in range(1, calendar.get((step, point), 0) + 1):
             yield Moment(step, point, count)
-
-
-def _broken(plan: FaultPlan, calm: Story, folder: Path) -> list[str]:
-    try:
-        return broken(simulate(plan, folder), calm)
-    except HungError as error:
-        return [str(error)]

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from invariants import broken
+from invariants import found
 from plans import HUB, OPERATOR, Fault, FaultPlan, Moment
 from sim_disk import FaultyDisk
-from sim_time import HungError
 from simulated import Story, simulate
 
 from atoll_api.exit_codes import ExitCode
@@ -53,14 +52,6 @@ class NeverSynced(FaultyDisk):
             super().sync_folder(folder)
 
 
-def found(plan: FaultPlan, folder: Path, calm: Story, **options: Any) -> list[str]:
-    """What the harness says."""
-    try:
-        return broken(simulate(plan, folder / f"run-{plan.seed}", **options), calm)
-    except HungError as error:
-        return [str(error)]
-
-
 def calm_run(folder: Path, strategy: str) -> Story:
     """Before anything is planted."""
     return simulate(FaultPlan(0, strategy), folder / "calm")
@@ -70,7 +61,9 @@ def calm_run(folder: Path, strategy: str) -> Story:
 def test_a_lost_fsync(forgotten: str, tmp_path: Path) -> None:
     calm = calm_run(tmp_path, "gossip")
     said = (
-        line for plan in POWER for line in found(plan, tmp_path, calm, disk=NeverSynced(forgotten))
+        line
+        for plan in POWER
+        for line in found(plan, tmp_path / f"run-{plan.seed}", calm, NeverSynced(forgotten))
     )
     assert any("was confirmed as" in line or "failed for no reason" in line for line in said)
 
@@ -84,7 +77,7 @@ def test_a_double_bind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return hold(store, ref, content)
 
     monkeypatch.setattr(Store, "hold", bind_anyway)
-    assert any("was bound to" in line for line in found(FROZEN, tmp_path, calm))
+    assert any("was bound to" in line for line in found(FROZEN, tmp_path / "run", calm))
 
 
 def test_a_wrong_weight_for_a_missing_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +88,9 @@ def test_a_wrong_weight_for_a_missing_peer(tmp_path: Path, monkeypatch: pytest.M
         return {other: share / sum(kept.values()) for other, share in kept.items()}
 
     monkeypatch.setattr(merging, "to_self", scaled_up)
-    assert any("without" in line and "not {" in line for line in found(FROZEN, tmp_path, calm))
+    assert any(
+        "without" in line and "not {" in line for line in found(FROZEN, tmp_path / "run", calm)
+    )
 
 
 def test_a_leaked_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +108,7 @@ def test_a_leaked_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         return child._ended_with(ExitCode.DISRUPTED, "")
 
     monkeypatch.setattr(ChildProcess, "_attempt", forget)
-    assert any("still alive" in line for line in found(STOPPED, tmp_path, calm))
+    assert any("still alive" in line for line in found(STOPPED, tmp_path / "run", calm))
 
 
 def test_a_status_written_on_every_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,5 +122,5 @@ def test_a_status_written_on_every_pass(tmp_path: Path, monkeypatch: pytest.Monk
         return decided
 
     monkeypatch.setattr(reconcile, "reconcile_once", always)
-    said = found(FaultPlan(0, "ring"), tmp_path, calm)
+    said = found(FaultPlan(0, "ring"), tmp_path / "run", calm)
     assert any("said nothing new" in line for line in said)

@@ -126,10 +126,13 @@ def _reopen(place: RunFolder, now: float) -> bool:
         return False
     complete = isinstance(ended_in(previous), Complete)
     without_report = not place.has_report
-    gone = {it.name for it in previous.artifacts} - place.bound_refs()
-    if not complete or without_report or gone:
+    if not complete or without_report or _names(previous) - place.bound_refs():
         place.write_status(resumed(previous, now))
     return without_report
+
+
+def _names(status: TrainingJobStatus) -> set[str]:
+    return {it.name for it in status.artifacts}
 
 
 def _require_free(port: int) -> None:

@@ -10,6 +10,7 @@ from atoll_api import names
 from atoll_api.names import StepName
 from atoll_api.ordering import binds_initialization
 from atoll_api.spec import TrainingJobSpec
+from atoll_api.work_order import written_by_member, written_by_partition
 from atoll_operator.plan.model import Step
 
 
@@ -72,18 +73,17 @@ def _merging_island(spec: TrainingJobSpec, island: int) -> Step:
     """It ends with its last weights, or with what it measures on the mean of all."""
     settings = spec.strategy.iterative_merge or spec.strategy.single_merge
     assert settings is not None  # the union has filled it
-    measures = settings.final_merge.norm_statistics == "Reestimate"
-    trained = replace(_island(island, (names.PARTITION,)), writes=names.final_ref(island))
-    if not measures:
-        return trained
-    return replace(trained, writes=names.statistics_ref(island), parts=(trained.writes,))
+    last, *before = written_by_member(island, settings.final_merge)
+    return replace(_island(island, (names.PARTITION,)), writes=last, parts=tuple(before))
 
 
 def _partition(spec: TrainingJobSpec) -> Step:
-    parts = tuple(names.island_assignment_ref(island) for island in range(spec.islands.count))
-    base = (names.INIT_REF,) if binds_initialization(spec) else ()
-    centres = (names.CLUSTERS_REF,) if spec.partition.type == "TextClusters" else ()
-    return Step(names.PARTITION, "partition", names.ASSIGNMENT_REF, (*parts, *base, *centres))
+    last, *before = written_by_partition(
+        spec.islands.count,
+        base=binds_initialization(spec),
+        centres=spec.partition.type == "TextClusters",
+    )
+    return Step(names.PARTITION, "partition", last, tuple(before))
 
 
 def _island(island: int, needs: tuple[StepName, ...]) -> Step:
